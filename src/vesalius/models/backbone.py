@@ -1,0 +1,35 @@
+"""The one promise in the middle: an image goes in, a pyramid of features comes out, finest first."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Anything that turns (B, C, *S) in 0..1 into a list of (B, channels[i], *S_i) with S_i about S / strides[i].
+
+    A one-channel image may be given to a network of several input channels: it is repeated inside. Normalisation to
+    the network's mean and deviation happens inside too, so that weights carry their own instructions.
+    """
+
+    ndim: int
+    in_channels: int
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __call__(self, x: Tensor, /) -> list[Tensor]:
+        """(B, C, *S) -> [(B, C_i, *S_i), ...], finest first."""
+        ...
+
+
+def pool(pyramid: list[Tensor]) -> Tensor:
+    """Mean over space of the coarsest level: [..., (B, C, *S)] -> (B, C), in fp32."""
+    coarsest = pyramid[-1]
+    return coarsest.float().mean(dim=tuple(range(2, coarsest.ndim)))
+
+
+def standardise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(B, 1 or C, *S) in 0..1 -> (B, C, *S), (x - mean) / std per channel of `mean`, (C,); grey is repeated."""
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return (x - mean.view(shape)) / std.view(shape)

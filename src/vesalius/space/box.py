@@ -1,0 +1,65 @@
+"""A box of voxels in any number of dimensions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Voxels from `start` up to, not including, `stop`, along each axis."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> "Box":
+        """The box of an image of `shape` voxels (no channel axis)."""
+        return cls((0,) * len(shape), tuple(shape))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.start)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of voxels; 0 where any side is empty."""
+        return int(np.prod([max(side, 0) for side in self.shape]))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """For numpy: image[..., *box.slices]."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    def halve(self, axis: int) -> tuple["Box", "Box"]:
+        """The two halves along `axis`; where its side is odd, the second half is one voxel longer."""
+        middle = self.start[axis] + self.shape[axis] // 2
+        return (
+            Box(self.start, (*self.stop[:axis], middle, *self.stop[axis + 1 :])),
+            Box((*self.start[:axis], middle, *self.start[axis + 1 :]), self.stop),
+        )
+
+    def intersect(self, other: "Box") -> "Box":
+        """The voxels in both; of size 0 where there are none."""
+        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(s, min(a, b)) for s, a, b in zip(start, self.stop, other.stop, strict=True))
+        return Box(start, stop)
+
+    def iou(self, other: "Box") -> float:
+        """Intersection over union of the voxels, 0..1."""
+        shared = self.intersect(other).size
+        return shared / (self.size + other.size - shared)
+
+    def contains(self, other: "Box") -> bool:
+        """Whether every voxel of `other` is in this box."""
+        return self.intersect(other) == other
+
+    def array(self) -> np.ndarray:
+        """(2 * ndim,) int32: start, then stop."""
+        return np.array((*self.start, *self.stop), np.int32)
