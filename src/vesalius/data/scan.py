@@ -50,8 +50,8 @@ class Scan:
 class Labels:
     """What is known about one scan. Unknown is never the same as absent.
 
-    classes: name -> 1, 0 or NaN (not labelled). mask: (K, *S) bool, may overlap; names of its K structures in `structures`;
-    known: (K,) bool, False where a structure was not contoured. landmarks: name -> voxel coordinates (ndim,), absent where
+    classes: name -> 1, 0 or NaN (not labelled). mask: (K, *S) bool, may overlap, named by `structures`;
+    known: (K,) bool, False where a structure was not contoured. landmarks: name -> voxel (ndim,), absent where
     not seen. boxes: name -> (n, 2 * ndim) start and stop in voxels.
     """
 

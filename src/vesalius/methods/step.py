@@ -1,24 +1,23 @@
 """What a method hands back to the loop after one forward pass, and what a method module must offer."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Step:
-    """loss: scalar to differentiate. log: name -> number or scalar tensor. carry: what `after_update` gets."""
+class Step(NamedTuple):
+    """loss: scalar to differentiate. log: name -> scalar tensor. carry: what `after_update` gets."""
 
     loss: Tensor
-    log: Mapping[str, Tensor | float] = field(default_factory=dict)
+    log: dict[str, Tensor]
     carry: Any = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the run stands. stage counts from 0; step counts from 0 within the stage; epochs is of this stage."""
+    """Where the run stands: stage from 0, step from 0 within the stage. logging: this step's log will be written, so
+    numbers that cost time are worth making."""
 
     stage: int
     step: int
@@ -26,3 +25,4 @@ class Progress:
     epoch: int
     epochs: int
     seed: int
+    logging: bool = False

@@ -1,0 +1,23 @@
+"""One experiment a file: command, hours, hardware, the paper's number, our number. `vesalius run NAME` calls its `main`."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from vesalius.errors import SettingError
+from vesalius.settings import unknown
+
+
+def names() -> tuple[str, ...]:
+    """The recipes in this folder."""
+    return tuple(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg)
+
+
+def find(name: str) -> ModuleType:
+    """The module of recipe `name`; SettingError lists the near names."""
+    if name not in names():
+        raise unknown(f"recipe {name}", name, names())
+    module = importlib.import_module(f"{__name__}.{name}")
+    if not hasattr(module, "main"):
+        raise SettingError(f"recipe {name} has no main()", remedy="See CONTRIBUTING.md.")
+    return module

@@ -60,6 +60,13 @@ class Box:
         """Whether every voxel of `other` is in this box."""
         return self.intersect(other) == other
 
+    def place(self, rng: np.random.Generator, shape: tuple[int, ...]) -> "Box":
+        """A box of `shape` at a uniformly random place inside this one; ValueError where it does not fit."""
+        start = tuple(
+            int(rng.integers(a, b - side + 1)) for a, b, side in zip(self.start, self.stop, shape, strict=True)
+        )
+        return Box(start, tuple(a + side for a, side in zip(start, shape, strict=True)))
+
     def array(self) -> np.ndarray:
         """(2 * ndim,) int32: start, then stop."""
         return np.array((*self.start, *self.stop), np.int32)

@@ -1,0 +1,32 @@
+"""vesalius learns human anatomy from unlabelled scans and measures what it learned.
+
+The front door: `pretrain` trains an encoder, `load` opens one. Nothing heavy is imported before they are called.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vesalius.zoo import Loaded
+
+__version__ = "0.1.0.dev0"
+__all__ = ["__version__", "load", "pretrain"]
+
+
+def pretrain(method: str, *data: str, out: str | Path, resume: bool = False, **settings: Any) -> Path:
+    """Pretrain an encoder with `method` on `data` into folder `out`; the same as `vesalius pretrain METHOD DATA`.
+
+    settings: those of `vesalius pretrain METHOD --help`, nested ones as dictionaries: optim={"lr": 0.1}.
+    Returns the path of the encoder. Errors: SettingError, DataError, TrainingError, CheckpointError.
+    """
+    from vesalius.train.loop import train
+    from vesalius.train.run import configure
+
+    return train(configure(method, {**settings, "data": data, "out": str(out)}), resume=resume)
+
+
+def load(source: str | Path) -> "Loaded":
+    """The encoder of a run folder or a file of weights, ready to use: a Backbone and its card. Error: CheckpointError."""
+    from vesalius.zoo import load as open_weights
+
+    return open_weights(source)

@@ -1,0 +1,253 @@
+"""name -> function; no logic. Heavy imports wait until a command needs them, so that --help answers at once."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from vesalius import __version__
+from vesalius.errors import SettingError, VesaliusError
+
+Words = list[str]
+
+
+def demo(words: Words) -> None:
+    """the main job on synthetic bodies, in minutes: pretrain Adam, then show that it learned"""
+    run(["demo", *words])
+
+
+def inspect(words: Words) -> None:
+    """what is wrong with DATA: unreadable files, duplicates, units, polarity, patients, cost of preparing"""
+    from vesalius.train.logbook import progress_printer
+
+    def command(data: str, /, json: bool = False, sample: int = 0) -> None:
+        """Look at a data set before training on it.
+
+        Args:
+            data: PATH, NAME:PATH or NAME:PATH?option=value
+            json: print JSON instead of text
+            sample: look at so many images only; 0 = all
+        """
+        from vesalius.data.datasets import open_dataset
+        from vesalius.data.doctor import inspect as examine
+
+        report = examine(open_dataset(data), sample=sample or None, progress=progress_printer("looking at images"))
+        print(_json(report) if json else report.text())
+
+    _parse(command, words, "inspect")
+
+
+def prepare(words: Words) -> None:
+    """read DATA once into the cache that training reads from; can be stopped and started again"""
+
+    def command(data: str, /, ndim: int = 2, size: int = 512, cache: str = "") -> None:
+        """Prepare a data set.
+
+        Args:
+            data: PATH, NAME:PATH or NAME:PATH?option=value
+            ndim: 2 or 3
+            size: short side of 2-D images, in pixels; smaller ones stay as they are
+            cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
+        """
+        from vesalius.train.sources import prepare_only
+
+        print(prepare_only(data, ndim, size, cache))
+
+    _parse(command, words, "prepare")
+
+
+def pretrain(words: Words) -> None:
+    """METHOD DATA --out RUN: learn an encoder from unlabelled scans; --resume goes on; --config RUN/config.json re-reads"""
+    import dataclasses
+
+    import tyro
+
+    from vesalius.methods import names
+    from vesalius.settings import to_dict
+    from vesalius.train.run import Run, configure, read
+
+    leading = words[: _first_flag(words)]
+    rest = words[len(leading) :]
+    config, rest = _take(rest, "--config")
+    if config is None and not leading:
+        about = f"usage: vesalius pretrain METHOD DATA... --out RUN [--resume] [--config FILE]; METHOD: {', '.join(names())}"
+        if rest and rest[0] not in ("-h", "--help"):
+            raise SettingError("no method given", remedy=about)
+        print(f"{about}\nSettings of a method: vesalius pretrain METHOD --help")
+        return
+    start = read(Path(config)) if config else configure(leading.pop(0), {})
+    _known(rest, to_dict(start))
+    if leading:
+        start = dataclasses.replace(start, data=tuple(leading))
+    fields: list[Any] = [
+        ("run", Annotated[Run[type(start.method)], tyro.conf.arg(name="")], start),  # type: ignore[misc]
+        ("resume", bool, False),
+    ]
+    chosen = _parse(
+        dataclasses.make_dataclass("Pretrain", fields, frozen=True), rest, f"pretrain {start.name} DATA...", ""
+    )
+    from vesalius.train.loop import train
+
+    print(train(chosen.run, chosen.resume))
+
+
+def run(words: Words) -> None:
+    """RECIPE: repeat one of this project's experiments (vesalius list)"""
+    from vesalius.recipes import find
+
+    if not words or words[0].startswith("-"):
+        raise SettingError("no recipe given", remedy="See: vesalius list.")
+    _parse(find(words[0]).main, words[1:], f"run {words[0]}")
+
+
+def embed(words: Words) -> None:
+    """RUN DATA: features of images (one vector, a map, or at points) as .npz or .parquet"""
+    from vesalius.features.command import embed_command
+
+    _parse(embed_command, words, "embed")
+
+
+def export(words: Words) -> None:
+    """RUN: the encoder under torchvision's and timm's names, as .safetensors with its settings as .json"""
+
+    def command(run: str, /, out: str) -> None:
+        """Export an encoder, and prove by comparing features that nothing was lost.
+
+        Args:
+            run: run folder or encoder file
+            out: file to write, NAME.safetensors; NAME.json goes beside it
+        """
+        from vesalius.zoo import export as write
+
+        print(write(Path(run), Path(out)))
+
+    _parse(command, words, "export")
+
+
+def list_all(words: Words) -> None:
+    """the methods, data sets, backbones and recipes there are"""
+    from vesalius import methods, recipes, zoo
+    from vesalius.data import datasets
+
+    for room, names in {
+        "methods": methods.names(),
+        "data sets": datasets.names(),
+        "backbones": zoo.BACKBONES,
+        "recipes": recipes.names(),
+    }.items():
+        print(f"{room}: {', '.join(names)}")
+
+
+COMMANDS: dict[str, Callable[[Words], None]] = {
+    "demo": demo,
+    "inspect": inspect,
+    "prepare": prepare,
+    "pretrain": pretrain,
+    "run": run,
+    "embed": embed,
+    "export": export,
+    "list": list_all,
+}
+
+
+def usage() -> str:
+    """The text of `vesalius --help`."""
+    lines = [f"  {name:10s}{(function.__doc__ or '').strip()}" for name, function in COMMANDS.items()]
+    about = "vesalius learns human anatomy from unlabelled scans and measures what it learned."
+    return "\n".join([about, "", "usage: vesalius COMMAND ... ; vesalius COMMAND --help tells more", "", *lines])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0, 1 after an error of ours, 2 after a wrong command line, 128 + signal."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("--version", "version"):
+        print(f"vesalius {__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        from vesalius.settings import unknown
+
+        print(f"error: {unknown(f'command {words[0]}', words[0], tuple(COMMANDS))}", file=sys.stderr)
+        return 2
+    try:
+        COMMANDS[words[0]](words[1:])
+    except VesaliusError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingError) else 1
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept: run the same command again", file=sys.stderr)
+        return 130
+    except Exception as error:
+        code = getattr(error, "exit_code", None)  # Stopped: a signal came and the run was saved
+        if code is None:
+            raise
+        print(error, file=sys.stderr)
+        return int(code)
+    return 0
+
+
+def _parse(command: Any, words: Words, name: str, description: str | None = None) -> Any:
+    """Run (or build) `command` with tyro; a wrong command line becomes a one-line SettingError."""
+    import tyro
+
+    noise = io.StringIO()
+    wants_help = any(word in ("-h", "--help") for word in words)
+    try:
+        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(noise):
+            return tyro.cli(command, args=words, prog=f"vesalius {name}", description=description)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise SettingError(
+            _one_line(noise.getvalue()), remedy=f"See: vesalius {' '.join(name.split()[:2])} --help."
+        ) from None
+
+
+def _one_line(box: str) -> str:
+    """tyro's error, out of its frame and on one line."""
+    bare = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", box).split())
+    return re.split(r" For full helptext| Argument helptext", bare)[0].removeprefix("Value error ").strip(" .")
+
+
+def _known(words: Words, settings: dict[str, Any]) -> None:
+    """SettingError, with the near names, for the first flag that is no setting."""
+    from vesalius.settings import unknown
+
+    dotted = [name for name, value in settings.items() if not isinstance(value, dict)]
+    dotted += [f"{name}.{key}" for name, value in settings.items() if isinstance(value, dict) for key in value]
+    for word in words:
+        name = word.removeprefix("--").split("=")[0].replace("-", "_")
+        plain = name.removeprefix("no_").replace(".no_", ".")
+        if word.startswith("--") and not {name, plain} & {*dotted, "resume", "help"}:
+            raise unknown(word.split("=")[0], name, tuple(dotted))
+
+
+def _first_flag(words: Words) -> int:
+    return next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+
+
+def _take(words: Words, flag: str) -> tuple[str | None, Words]:
+    """The value after `flag`, and the words without both."""
+    for place, word in enumerate(words):
+        if word == flag and place + 1 < len(words):
+            return words[place + 1], words[:place] + words[place + 2 :]
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1], words[:place] + words[place + 1 :]
+    return None, words
+
+
+def _json(value: Any) -> str:
+    import json
+
+    from vesalius.settings import to_dict
+
+    return json.dumps(to_dict(value), indent=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

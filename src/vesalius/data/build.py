@@ -1,0 +1,209 @@
+"""Fill the cache: parallel, stoppable at any moment, resumable; no bad file stops it or vanishes in silence."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from joblib import cpu_count
+
+from vesalius.data import ledger
+from vesalius.data.cache import Cache, Entry, array_path, header, key_hash, pack, read_index, salt_of
+from vesalius.data.datasets import Dataset
+from vesalius.data.prepare import prepare
+from vesalius.data.steps import Step
+from vesalius.data.workers import Crashed, run
+from vesalius.errors import DataError
+
+CHUNK = 16  # scans a task: an index line waits for at most this many
+SAMPLE = 8  # scans made before the disk is judged too small for the rest
+Progress = Callable[[int, int], None]
+Aside = tuple[str, Path | None, str]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A cache, and how it came to be. set_aside: (id, path, reason). reused, made: scans."""
+
+    cache: Cache
+    set_aside: tuple[Aside, ...]
+    reused: int
+    made: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What preparing would take: bytes on disk and seconds with all processes, judged from `sampled` readable scans."""
+
+    bytes: int
+    seconds: float
+    sampled: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan from its file into the cache."""
+
+    dataset: Dataset
+    steps: tuple[Step, ...]
+    folder: Path
+    salt: bytes
+
+    def __call__(self, id: str) -> Entry | str:
+        """The entry, or why there is none. DataError only where the cache cannot be written."""
+        try:
+            source = self.source(id)  # before reading, so that a change meanwhile is seen next time
+            path = array_path(self.folder, content := self.content(id))
+            about = stored(path)
+            frame = b"" if about else pack(prepare(self.dataset.read(id), self.steps))
+        except DataError as error:
+            return error.reason
+        except Exception as error:  # noqa: BLE001 - a decoder may raise anything, and one file must not stop the rest
+            return " ".join(f"{type(error).__name__}: {error}".split())
+        if frame:
+            ledger.write(path, frame, self.folder)
+        about = about or header(path)
+        shape, spacing = tuple(about["shape"]), about["spacing"] and tuple(about["spacing"])
+        size = path.stat().st_size
+        return Entry(
+            self.key(id), self.patient(id), content, shape, about["dtype"], about["unit"], spacing, size, *source
+        )
+
+    def key(self, id: str) -> str:
+        """Hashed id: of the file's place and the id, since data sets that share a cache may share ids."""
+        path = self.dataset.path(id)
+        return key_hash(self.salt, f"{type(self.dataset).__module__ if path is None else path.absolute()}|{id}")
+
+    def patient(self, id: str) -> str:
+        """Hashed patient."""
+        return key_hash(self.salt, self.dataset.patient(id))
+
+    def content(self, id: str) -> str:
+        """Hashed content: a name for the array."""
+        return blake2b(self.dataset.content(id).encode(), digest_size=16).hexdigest()
+
+    def source(self, id: str) -> tuple[int, int]:
+        """(size, mtime_ns) of the source file; zeros where there is none."""
+        path = self.dataset.path(id)
+        if path is None:
+            return 0, 0
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", file=path) from None
+        return stat.st_size, stat.st_mtime_ns
+
+    def fresh(self, id: str, index: Mapping[str, Entry]) -> Entry | None:
+        """The entry of the index where source, patient and array are still what it says."""
+        entry = index.get(self.key(id))
+        if entry is None or entry.patient != self.patient(id):
+            return None
+        try:
+            same = self.source(id) == (entry.size, entry.mtime_ns)
+            same = same and (self.dataset.path(id) is not None or self.content(id) == entry.content)
+            return entry if same and array_path(self.folder, entry.content).stat().st_size == entry.stored else None
+        except (DataError, OSError):
+            return None
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """The header of an array that an earlier, stopped call has left; {} where it is not there or damaged."""
+    try:
+        return header(path) if path.exists() else {}
+    except DataError:
+        return {}
+
+
+def build(
+    dataset: Dataset,
+    ids: Sequence[str],
+    steps: Sequence[Step],
+    root: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Built:
+    """The cache of `ids`, in their order, without those set aside; what is there already is not made again.
+
+    workers: processes; None chooses, 1 stays in this one. progress(done, total) is called here, every few scans.
+    DataError: nothing could be read, or the disk is too small. Stopped in any way, the next call does the rest.
+    """
+    if not ids:
+        raise DataError("no images to prepare", remedy="Check the data set and what is left out of it.")
+    folder = ledger.open_folder(root, steps)
+    job = Job(dataset, tuple(steps), folder, salt_of(root))
+    index = read_index(folder)
+    entries = {id: entry for id in ids if (entry := job.fresh(id, index))}
+    reused, bad = len(entries), dict[str, str]()
+    todo = [id for id in dict.fromkeys(ids) if id not in entries]
+    if progress:
+        progress(reused, len(ids))
+    try:
+        for id, result in _made(job, todo, auto(len(todo)) if workers is None else workers):
+            if isinstance(result, Entry):
+                entries[id] = result
+            else:
+                bad[id] = result
+            if progress:
+                progress(len(entries) + len(bad), len(ids))
+    finally:
+        _set_aside(job, ids, bad)
+    if not entries:
+        first = next(iter(bad))
+        reason = f"none of {len(ids)} images could be prepared; this one: {bad[first]}"
+        raise DataError(reason, file=dataset.path(first), remedy=f"All are named in {folder / ledger.ASIDE}.")
+    good = tuple(id for id in ids if id in entries)
+    aside = tuple((id, dataset.path(id), reason) for id, reason in bad.items())
+    return Built(Cache(folder, good, tuple(entries[id] for id in good)), aside, reused, len(entries) - reused)
+
+
+def auto(todo: int) -> int:
+    """Processes worth starting for `todo` scans: each takes about a second to start."""
+    return max(1, min(int(cpu_count()), todo // 8))
+
+
+def _made(job: Job, todo: Sequence[str], workers: int) -> Iterator[tuple[str, Entry | str]]:
+    """(id, entry or reason) of each of `todo`, once the index holds it. DataError where the disk will not do."""
+    index, left, made, size = ledger.Index(job.folder), len(todo), 0, 0
+    with closing(run(job, todo, workers, max(1, min(CHUNK, len(todo) // (4 * max(workers, 1)))))) as batches:
+        for batch in batches:
+            entries = [done.result for done in batch if isinstance(done.result, Entry)]
+            index.append(entries)
+            left, made, size = left - len(batch), made + len(entries), size + sum(e.stored for e in entries)
+            if made >= SAMPLE:
+                _check_room(job.folder, left * size // made)
+            for id, result in batch:
+                yield id, result.reason if isinstance(result, Crashed) else result
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > 1.2 * free:  # the mean of those made may err
+        reason = f"about {needed / 1e9:.1f} GB more are needed and {free / 1e9:.1f} GB are free"
+        remedy = "Free some space, or choose another folder for the cache; what is done stays."
+        raise DataError(reason, file=folder, remedy=remedy)
+
+
+def _set_aside(job: Job, ids: Sequence[str], bad: Mapping[str, str]) -> None:
+    names = {id: str(job.dataset.path(id) or id) for id in (ids if (job.folder / ledger.ASIDE).exists() else bad)}
+    ledger.note_set_aside(job.folder, set(names.values()), {names[id]: reason for id, reason in bad.items()})
+
+
+def forecast(
+    dataset: Dataset, ids: Sequence[str], steps: Sequence[Step], workers: int | None = None, sample: int = SAMPLE
+) -> Forecast:
+    """Prepare `sample` scans, evenly spread over `ids`, in memory, and judge the rest by them. Nothing is written."""
+    chosen = [ids[i * len(ids) // sample] for i in range(sample)] if len(ids) > sample else list(ids)
+    sizes, start = [], time.perf_counter()
+    for id in chosen:
+        try:
+            sizes.append(len(pack(prepare(dataset.read(id), steps))))
+        except Exception:  # noqa: BLE001 - what cannot be read takes no room; building the cache names it
+            continue
+    seconds = (time.perf_counter() - start) * len(ids) / max(1, len(chosen))
+    processes = auto(len(ids)) if workers is None else max(1, workers)
+    return Forecast(ceil(sum(sizes) / max(1, len(sizes)) * len(ids)), seconds / processes, len(sizes))

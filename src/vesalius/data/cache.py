@@ -1,0 +1,273 @@
+"""Prepared scans on disk, read by region: one blosc2 array a content, opened inside the worker.
+
+    root/salt                       32 random bytes (mode 0600): the key of every hash of an id or a patient
+    root/KEY/index.jsonl            a line a scan: hashed id and patient, content, shape, type, unit, spacing
+    root/KEY/set_aside.jsonl        a line a file that could not be prepared, and why
+    root/KEY/ab/abcd....b2nd        the array (C, *S); what is needed to take results back is in its vlmeta
+
+KEY is a hash of the format and the steps, the file name a hash of the content: neither says whose scan it is.
+A line or a file is there in full or not at all, whatever stops the writer; lines that are not whole are passed over.
+"""
+
+import json
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+
+from vesalius.data.prepare import Prepared, Trace, steps_to_json
+from vesalius.data.scan import Array, Unit
+from vesalius.data.steps import Step
+from vesalius.errors import DataError
+from vesalius.space.box import Box
+
+FORMAT = 1  # of the files and of what the readers make of a source: raise it when either changes
+HANDLES = 64  # open arrays a thread keeps; at most WHOLE bytes each
+WHOLE = 1 << 20  # a file up to this size is read in one go: a third faster than block by block
+REMEDY = "Delete it and prepare again."
+
+
+def key_hash(salt: bytes, text: str) -> str:
+    """(32 hex digits) Keyed blake2b of an id or a patient: the same text gives the same hash under the same salt only."""
+    return blake2b(text.encode(), key=salt, digest_size=16).hexdigest()
+
+
+def salt_of(root: Path) -> bytes:
+    """The salt of a cache, made on first use. DataError where it is not whole."""
+    path = root / "salt"
+    if not path.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        temporary = root / f".salt.{os.getpid()}.{secrets.token_hex(4)}"
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+        try:
+            os.link(temporary, path)  # unlike a rename, never replaces the salt of a process that was faster
+        except OSError:  # it was, or the disk knows no links
+            if not path.exists():
+                os.replace(temporary, path)
+        temporary.unlink(missing_ok=True)
+    salt = path.read_bytes()
+    if len(salt) != 32:
+        raise DataError("the salt of the cache is damaged", file=path, remedy="Delete this file and prepare again.")
+    return salt
+
+
+def folder_of(root: Path, steps: Sequence[Step]) -> Path:
+    """Where scans prepared by `steps` live."""
+    words = json.dumps([FORMAT, steps_to_json(steps)], sort_keys=True)
+    return root / blake2b(words.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the index. shape: (C, *S). stored: bytes of the array's file. size, mtime_ns: of the source file, or 0."""
+
+    id: str
+    patient: str
+    content: str
+    shape: tuple[int, ...]
+    dtype: str
+    unit: Unit
+    spacing: tuple[float, ...] | None
+    stored: int
+    size: int = 0
+    mtime_ns: int = 0
+
+    def line(self) -> bytes:
+        """As JSON, with the newline that makes it whole."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def read_index(folder: Path) -> dict[str, Entry]:
+    """Hashed id -> its last entry. {} where there is no index."""
+    entries = {}
+    path = folder / "index.jsonl"
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        try:
+            row = json.loads(line) if line.endswith(b"\n") else {}
+            spacing = row["spacing"] and tuple(row["spacing"])
+            entries[row["id"]] = Entry(**{**row, "shape": tuple(row["shape"]), "spacing": spacing})
+        except (ValueError, TypeError, KeyError):
+            continue  # torn when its writer was killed: the scan is prepared again
+    return entries
+
+
+def array_path(folder: Path, content: str) -> Path:
+    """The array's file; 256 sub folders keep each of them short."""
+    return folder / content[:2] / f"{content}.b2nd"
+
+
+def pack(prepared: Prepared) -> bytes:
+    """The file of one array. Measured on radiographs: LZ4 reads twice as fast as zstd and takes a third more room."""
+    image, scan = np.ascontiguousarray(prepared.scan.image), prepared.scan
+    side, block = (1024, 64) if scan.ndim == 2 else (64, 32)
+    array = blosc2.asarray(
+        image,
+        chunks=(1, *(max(1, min(side, n)) for n in scan.shape)),
+        blocks=(1, *(max(1, min(block, n)) for n in scan.shape)),
+        cparams={
+            "codec": blosc2.Codec.LZ4,
+            "clevel": 1,
+            "filters": [blosc2.Filter.NOFILTER if image.itemsize == 1 else blosc2.Filter.SHUFFLE],
+            "filters_meta": [0],
+            "nthreads": 1,
+        },
+    )
+    affine = None if scan.affine is None else np.asarray(scan.affine, np.float64).tolist()
+    about = {"unit": scan.unit, "spacing": scan.spacing, "affine": affine, "meta": dict(scan.meta)}
+    array.schunk.vlmeta["scan"] = json.dumps({**about, "trace": prepared.trace})
+    return bytes(array.to_cframe())
+
+
+def header(path: Path) -> dict[str, Any]:
+    """shape, dtype, unit, spacing, affine, meta and trace of an array, without its values. DataError if damaged."""
+    array = _handle(path)
+    try:
+        about: dict[str, Any] = json.loads(array.schunk.vlmeta["scan"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"damaged in the cache ({error})", file=path, remedy=REMEDY) from None
+    return {"shape": tuple(array.shape), "dtype": str(array.dtype), **about}
+
+
+@dataclass(frozen=True)
+class CachedScan:
+    """A prepared scan on disk. Nothing is read until `read`, but what the index holds."""
+
+    folder: Path
+    index: int
+    id: str
+    entry: Entry
+
+    @property
+    def patient(self) -> str:
+        """Keyed hash of the patient."""
+        return self.entry.patient
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each spatial axis."""
+        return self.entry.shape[1:]
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return len(self.shape)
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.entry.shape[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored values."""
+        return np.dtype(self.entry.dtype)
+
+    @property
+    def unit(self) -> Unit:
+        """Of the stored values."""
+        return self.entry.unit
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """mm from voxel to voxel along each axis; None where unknown."""
+        return self.entry.spacing
+
+    @property
+    def path(self) -> Path:
+        """The array's file."""
+        return array_path(self.folder, self.entry.content)
+
+    @property
+    def affine(self) -> Array | None:
+        """(ndim + 1, ndim + 1) voxel -> RAS+ mm; None where unknown."""
+        affine = header(self.path)["affine"]
+        return None if affine is None else np.asarray(affine)
+
+    @property
+    def trace(self) -> Trace:
+        """What each step did, for `prepare_*` and `restore_*`."""
+        return tuple((name, fit) for name, fit in header(self.path)["trace"])
+
+    def read(self, box: Box | None = None) -> Array:
+        """(C, *box.shape) in the stored type; only blocks that `box` touches are decoded.
+
+        ValueError: a box outside of the scan. DataError: a file that is gone or damaged.
+        """
+        whole = Box.whole(self.shape)
+        box = whole if box is None else box
+        if not whole.contains(box):
+            raise ValueError(f"{box} is not within {whole}")
+        out = np.empty((self.channels, *box.shape), self.dtype)
+        array = _handle(self.path)
+        if array.shape != self.entry.shape or array.dtype != out.dtype:
+            raise DataError("is not what the index says it is", file=self.path, remedy=REMEDY)
+        try:  # what array[...] does, less its parsing of keys: half of the time of a small read
+            array.get_slice_numpy(out, ((0, *box.start), out.shape[:1] + box.stop))
+        except RuntimeError as error:
+            _HANDLES.arrays.pop(str(self.path), None)
+            raise DataError(f"damaged in the cache ({error})", file=self.path, remedy=REMEDY) from None
+        return out
+
+
+@dataclass(frozen=True)
+class Cache(Sequence[CachedScan]):
+    """Prepared scans in the order of `ids`. It holds paths and facts, no open file: pickle it, fork it, read in threads."""
+
+    folder: Path
+    ids: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def __len__(self) -> int:
+        """Number of scans."""
+        return len(self.ids)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The scan at `index`, or the cache of those in a slice."""
+        if isinstance(index, slice):
+            return Cache(self.folder, self.ids[index], self.entries[index])
+        at = range(len(self))[index]
+        return CachedScan(self.folder, at, self.ids[at], self.entries[at])
+
+
+class _Handles(threading.local):
+    """The arrays this thread has open, the last used at the end. A forked child starts with none."""
+
+    def __init__(self) -> None:
+        self.pid, self.arrays = os.getpid(), OrderedDict[str, Any]()
+
+
+_HANDLES = _Handles()
+
+
+def _handle(path: Path) -> Any:
+    if _HANDLES.pid != os.getpid():
+        _HANDLES.__init__()  # type: ignore[misc]
+    arrays, name = _HANDLES.arrays, str(path)
+    if name in arrays:
+        arrays.move_to_end(name)
+        return arrays[name]
+    arrays[name] = array = _open(name)
+    if len(arrays) > HANDLES:
+        arrays.popitem(last=False)
+    return array
+
+
+def _open(name: str) -> Any:
+    try:
+        if os.path.getsize(name) > WHOLE:
+            return blosc2.open(name, mode="r", dparams={"nthreads": 1})
+        with open(name, "rb") as file:
+            return blosc2.ndarray_from_cframe(file.read(), copy=True)
+    except FileNotFoundError:
+        raise DataError("gone from the cache", file=name, remedy="Prepare again.") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"damaged in the cache ({error})", file=name, remedy=REMEDY) from None

@@ -1,0 +1,114 @@
+"""One function a kind of trouble: what was seen of the images goes in, findings come out."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vesalius.data.datasets import Facts
+from vesalius.data.duplicates import groups, near_pairs
+from vesalius.data.examine import POLARITY_RULE, Looked, Unreadable
+from vesalius.data.splits import overlaps
+
+Group = tuple[str, ...]
+# Shares of voxels at the greatest value, the least, either. 3,120 radiographs: below 0.06 and 0.45.
+HIGH, LOW, BOTH = 0.2, 0.6, 0.9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of trouble. groups: the images, one by one or as pairs and groups that belong together."""
+
+    kind: str
+    severity: Literal["error", "warning", "note"]
+    text: str
+    groups: tuple[Group, ...] = ()
+
+
+def readable(seen: Sequence[Looked | Unreadable]) -> Iterator[Finding]:
+    """Files that cannot be read, each with its reason."""
+    bad = [image for image in seen if isinstance(image, Unreadable)]
+    if bad:
+        text = f"{len(bad):,} images cannot be read and will be set aside"
+        yield Finding("unreadable", "error", text, tuple((image.id, image.reason) for image in bad))
+
+
+def copies(
+    good: Sequence[Looked], patient: Mapping[str, str], splits: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """Exact copies, then near copies among what is left; those between patients or splits are leaks."""
+    split_of = {id: name for name, part in splits.items() for id in part}
+    exact = [tuple(good[i].id for i in same) for same in groups([image.content for image in good])]
+    first = {image.content: image for image in good if image.greatest > image.least}
+    different = list(first.values())
+    pairs = near_pairs(np.stack([image.thumbnail for image in different])) if different else []
+    near = [(different[i].id, different[j].id) for i, j in pairs]
+    for kind, found, how in (("exact duplicates", exact, "byte for byte"), ("near duplicates", near, "by appearance")):
+        leaks = [g for g in found if len({patient[id] for id in g}) > 1 or len({split_of.get(id) for id in g}) > 1]
+        rest = tuple(g for g in found if g not in set(leaks))
+        if leaks:
+            text = (
+                f"{len(leaks):,} groups of images equal {how} under different patients or in different splits: a leak"
+            )
+            yield Finding(f"{kind}, leak", "error", text, tuple(leaks))
+        if rest:
+            yield Finding(kind, "warning", f"{len(rest):,} groups of images equal {how}, each of one patient", rest)
+
+
+def values(good: Sequence[Looked]) -> Iterator[Finding]:
+    """Constant, saturated, not finite, out of range, of mixed unit."""
+    flat = [image for image in good if image.least == image.greatest]
+    rest = [image for image in good if image.least < image.greatest]
+    clipped = [i for i in rest if i.high > HIGH or i.low > LOW or i.high + i.low > BOTH]
+    broken = [image for image in good if image.not_finite]
+    fraction = [i for i in good if i.unit == "0..1" and i.dtype.startswith("float")]
+    outside = [image for image in fraction if image.least < 0 or image.greatest > 1]
+    no_air = [image for image in good if image.unit == "HU" and image.least > -500]
+    clip = f"more than {HIGH:.0%} of voxels at the greatest value, {LOW:.0%} at the least or {BOTH:.0%} at either"
+    for kind, images, what in (
+        ("constant", flat, "images are constant"),
+        ("saturated", clipped, f"images may be saturated or no scans ({clip})"),
+        ("not finite", broken, "images hold NaN or infinity"),
+        ("unit", outside, "images say 0..1 and leave it"),
+        ("unit", no_air, "images say HU and have nothing near air (-1000)"),
+    ):
+        if images:
+            yield Finding(kind, "warning", f"{len(images):,} {what}", tuple((image.id,) for image in images))
+    units = Counter(image.unit for image in good)
+    if len(units) > 1:
+        listed = ", ".join(f"{unit}: {count:,}" for unit, count in units.items())
+        yield Finding("unit", "warning", f"units are mixed ({listed}): prepare them apart")
+
+
+def inverted(good: Sequence[Looked], facts: Facts | None) -> Iterator[Finding]:
+    """Radiographs in which bone may be dark."""
+    modality = facts.modality if facts else "unknown"
+    if modality not in ("radiograph", "unknown"):
+        return
+    judged = [image for image in good if image.polarity is not None]
+    dark = [image for image in judged if image.polarity is not None and image.polarity < 0]
+    if dark:
+        share = f"{len(dark):,} of {len(judged):,} grey images may be inverted (bone dark)"
+        yield Finding("inverted", "warning", f"{share}. Rule: {POLARITY_RULE}", tuple((i.id,) for i in dark))
+
+
+def patients(splits: Mapping[str, Sequence[str]], patient: Mapping[str, str]) -> Iterator[Finding]:
+    """Patients on both sides of an official split, images on neither. patient: id -> identifier, which is not shown."""
+    for (a, b), ids in overlaps(splits, patient.__getitem__).items():
+        text = f"{len({patient[id] for id in ids}):,} patients are both in {a} and in {b}: a leak"
+        yield Finding("patients", "error", text, tuple((id,) for id in ids))
+    unassigned = len(patient) - len({id for part in splits.values() for id in part})
+    if splits and unassigned:
+        yield Finding("splits", "note", f"{unassigned:,} images are in no official split")
+
+
+def published(facts: Facts | None, images: int, patients: int) -> Iterator[Finding]:
+    """Counted against what is published."""
+    for what, count, fact in (
+        ("images", images, facts.images if facts else 0),
+        ("patients", patients, facts.patients if facts else 0),
+    ):
+        if fact and fact != count:
+            yield Finding("facts", "note", f"{count:,} {what} here, {fact:,} published")

@@ -1,0 +1,150 @@
+"""ChestX-ray14 (NIH Clinical Center): 112,120 frontal chest radiographs of 30,805 patients, 14 findings from reports.
+
+Wang et al., CVPR 2017. Images `images/00000001_000.png` or `images_001/images/...`, 1024 x 1024, a few of them RGBA;
+`Data_Entry_2017*.csv`; official split by patient in `train_val_list.txt` (86,524) and `test_list.txt` (25,596); expert
+boxes in `BBox_List_2017.csv` (984 boxes). No restriction on use; the NIH asks to be cited.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from vesalius.data.datasets import Facts, OnDisk
+from vesalius.data.scan import Labels, Scan
+from vesalius.data.tables import Row, read_cells, read_list, read_table
+from vesalius.data.walk import by_stem, image_files, stem
+from vesalius.errors import DataError
+
+FACTS = Facts(
+    name="chestxray14",
+    title="ChestX-ray14",
+    modality="radiograph",
+    ndim=2,
+    images=112_120,
+    patients=30_805,
+    licence="no restriction on use (NIH Clinical Center); cite the paper",
+    cite="Wang et al., ChestX-ray8, CVPR 2017",
+)
+FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia",
+    "Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+)  # fmt: skip
+SIDE = 1024  # pixels of the published images, in which the boxes are given
+# The header's "OriginalImage[Width,Height]" is split by its own comma, and so is the spacing's.
+COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
+ORIGINAL = ("Height]", "OriginalImage[Width", "y]", "OriginalImagePixelSpacing[x")
+
+
+@dataclass(frozen=True)
+class Dataset(OnDisk):
+    """Ids are the names in the table (`00000001_000.png`). A partial download works: notes say what is absent.
+
+    table, boxes: names (or patterns) of the CSV files below root.
+    """
+
+    root: Path
+    table: str = "Data_Entry_2017*.csv"
+    boxes: str = "BBox_List_2017*.csv"
+
+    @cached_property
+    def _rows(self) -> dict[str, Row]:
+        """Name of image -> its row, whether the image is present or not."""
+        found = sorted(self.root.glob(self.table))
+        if not found:
+            raise DataError(f"no {self.table}", file=self.root, remedy="It lies beside the images in the download.")
+        return {row["Image Index"]: row for row in read_table(found[-1], COLUMNS)}
+
+    @cached_property
+    def _present(self) -> dict[str, list[str]]:
+        """Stem -> files, of all images below root: some have been encoded anew with another suffix."""
+        return by_stem(image_files(self.root))
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Name in the table -> path below root, for images that are present."""
+        files = {name: self._present[stem(name)][0] for name in self._rows if stem(name) in self._present}
+        if not files:
+            raise DataError("none of the images in the table is here", file=self.root, remedy="Unpack images_*.tar.gz.")
+        return files
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is absent, unknown or there twice."""
+        used = {stem(name) for name in self.files}
+        counts = {
+            "images of the table are absent (a partial download)": len(self._rows) - len(self.files),
+            "files are not in the table and are left out": sum(name not in used for name in self._present),
+            "images lie in several folders; the first is used": sum(len(self._present[name]) > 1 for name in used),
+        }
+        lists = [
+            f"No {name}: there is no official split." for name in LISTS.values() if not (self.root / name).exists()
+        ]
+        return (*(f"{n:,} {what}." for what, n in counts.items() if n), *lists)
+
+    def patient(self, id: str, /) -> str:
+        """Column Patient ID."""
+        self.path(id)
+        return self._rows[id]["Patient ID"]
+
+    def meta(self, id: str, /) -> dict[str, str]:
+        """View (PA or AP), sex and the decade of age; ages above 100 are slips of the table and left out."""
+        row = self._rows[id]
+        age = re.match(r"\d+", row.get("Patient Age", ""))
+        decade = int(age.group()) // 10 * 10 if age and int(age.group()) <= 100 else None
+        band = "" if decade is None else f"{decade}-{decade + 9}"
+        known = {"view": row.get("View Position", ""), "sex": row.get("Patient Gender", ""), "age_band": band}
+        return {key: text for key, text in known.items() if text}
+
+    def read(self, id: str, /) -> Scan:
+        """As stored, with the spacing in mm that follows from the original's size and spacing."""
+        scan = super().read(id)
+        return _spaced(scan, self._rows[id])
+
+    def labels(self, id: str, /) -> Labels:
+        """Fourteen findings as 1 or 0, and expert boxes (row, column) in pixels of the file where there are any."""
+        self.path(id)
+        found = set(self._rows[id]["Finding Labels"].split("|")) - {"No Finding", ""}
+        if unknown := found - set(FINDINGS):
+            raise DataError(f"unknown finding {sorted(unknown)[0]!r} of {id}", file=self.root, remedy="See its table.")
+        return Labels(classes={name: float(name in found) for name in FINDINGS}, boxes=self._boxes_of(id))
+
+    def _boxes_of(self, id: str) -> dict[str, np.ndarray]:
+        listed = self._boxes.get(stem(id), {})
+        if not listed:
+            return {}
+        shape = self.read(id).shape
+        scale = np.tile(np.asarray(shape) / SIDE, 2)
+        return {name: np.asarray(boxes) * scale for name, boxes in listed.items()}
+
+    @cached_property
+    def _boxes(self) -> dict[str, dict[str, list[tuple[float, ...]]]]:
+        """Stem -> finding -> (top, left, bottom, right) in pixels of the published image. Columns go by position."""
+        boxes: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+        for path in sorted(self.root.glob(self.boxes))[-1:]:
+            for name, finding, *numbers in read_cells(path)[1]:
+                x, y, width, height = map(float, numbers[:4])
+                finding = {"Infiltrate": "Infiltration"}.get(finding, finding)
+                boxes.setdefault(stem(name), {}).setdefault(finding, []).append((y, x, y + height, x + width))
+        return boxes
+
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """Official: train_val and test, images that are present; {} unless both lists are here."""
+        if not all((self.root / name).exists() for name in LISTS.values()):
+            return {}
+        listed = {split: set(read_list(self.root / name)) for split, name in LISTS.items()}
+        return {split: tuple(id for id in self.ids if id in members) for split, members in listed.items()}
+
+
+LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+
+
+def _spaced(scan: Scan, row: Row) -> Scan:
+    """Spacing (row, column) in mm: the original was squeezed from its own width and height into the file's."""
+    try:
+        height, width, y, x = (float(row[name]) for name in ORIGINAL)
+    except (KeyError, ValueError):
+        return scan
+    return replace(scan, spacing=(y * height / scan.shape[0], x * width / scan.shape[1]))

@@ -1,0 +1,43 @@
+"""Image files below a folder, without what archives and file managers leave behind."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from vesalius.errors import DataError
+
+
+def image_files(root: Path, suffixes: Sequence[str] = ()) -> tuple[str, ...]:
+    """Sorted paths below root, with forward slashes. Hidden files, `._*` and `__MACOSX` are skipped, links followed.
+
+    suffixes: with the dot, any case; empty means every image, by suffix or content. DataError where there are none.
+    """
+    from vesalius.data import files  # Pillow loads with it
+
+    wanted = tuple(f".{suffix.lower().lstrip('.')}" for suffix in suffixes)
+    below = (path.relative_to(root) for path in files.find(root)) if root.is_dir() else ()
+    found = [path.as_posix() for path in below if "__MACOSX" not in path.parts]
+    chosen = [path for path in found if path.lower().endswith(wanted)] if wanted else found
+    if not chosen:
+        reason = f"no images: looked for {', '.join(wanted or files.IMAGE_SUFFIXES)} in this folder and below"
+        others = sorted({PurePosixPath(path).suffix for path in found} - set(wanted))
+        remedy = f"There are images of other suffixes: {', '.join(others)}." if others else "Check the path."
+        raise DataError(reason, file=root, remedy=remedy)
+    return tuple(sorted(chosen))
+
+
+def stem(path: str) -> str:
+    """File name without folders and suffix; .nii.gz counts as one suffix."""
+    name = PurePosixPath(path).name
+    if name.lower().endswith(".nii.gz"):
+        return name[:-7]
+    bare, _, suffix = name.rpartition(".")
+    return bare if bare and not suffix.isdigit() else name  # 1.2.840.1 is an identifier without a suffix
+
+
+def by_stem(files: Iterable[str]) -> dict[str, list[str]]:
+    """Stem -> files that bear it."""
+    found = defaultdict(list)
+    for file in files:
+        found[stem(file)].append(file)
+    return dict(found)

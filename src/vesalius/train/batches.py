@@ -1,0 +1,79 @@
+"""From caches to batches. Which image, which crop, which augmentation: all counted from (seed, stage, step, place)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vesalius.chance import generator, permutation
+
+Crops = Callable[..., dict[str, np.ndarray]]
+
+
+class Scans(Sequence[Any]):
+    """Several caches as one sequence of scans, numbered from 0."""
+
+    def __init__(self, caches: Sequence[Any], chosen: Sequence[tuple[int, int]]) -> None:
+        self.caches, self.chosen = caches, chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: Any) -> Any:
+        cache, place = self.chosen[index]
+        return replace(self.caches[cache][place], index=index)  # its number in the run, not in the cache
+
+
+class Batches(Dataset[dict[str, Tensor]]):
+    """Item t is this rank's share of micro-batch t of a stage: the same whoever asks for it, and when."""
+
+    def __init__(
+        self, scans: Scans, crops: Crops, config: Any, stage: int, batch: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.scans, self.crops, self.config, self.stage = scans, crops, config, stage
+        self.batch, self.seed, self.rank, self.ranks = batch, seed, rank, ranks
+        self.per_epoch = len(scans) // batch  # the rest of an epoch is left out: banks need full batches
+
+    def __getitem__(self, t: int) -> dict[str, Tensor]:
+        order = permutation(len(self.scans), self.seed, self.stage, t // self.per_epoch)
+        first = t % self.per_epoch * self.batch
+        share = self.batch // self.ranks
+        places = range(self.rank * share, (self.rank + 1) * share)
+        samples = [
+            self.crops(
+                generator(self.seed, self.stage, t, place),
+                self.scans[int(order[first + place])],
+                self.config,
+                self.stage,
+            )
+            for place in places
+        ]
+        return collate(samples)
+
+
+def collate(samples: Sequence[dict[str, np.ndarray]]) -> dict[str, Tensor]:
+    """A batch from samples of equal shapes: each array gets a leading batch axis."""
+    return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+
+
+def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> Iterator[dict[str, Tensor]]:
+    """Items start..stop-1 of `batches`, in order, cut by `workers` processes (0: this one)."""
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=pin,
+        multiprocessing_context="forkserver" if workers else None,
+        worker_init_fn=_one_thread,
+    )
+    return iter(loader)
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,119 @@
+"""What a run says of itself: metrics.jsonl always, a progress line, alarms, and TensorBoard where asked for."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vesalius.errors import SettingError
+
+console = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """One plain line to the user, on stderr."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Logbook:
+    """Writes metrics.jsonl and shows the progress of a run. Only rank 0 has one that speaks."""
+
+    def __init__(self, folder: Path, total_steps: int, start_step: int, tensorboard: bool, quiet: bool) -> None:
+        self.quiet, self.total = quiet, total_steps
+        self.alarmed: set[str] = set()
+        self.spoke = 0.0
+        if quiet:
+            return
+        self.path = folder / "metrics.jsonl"
+        forget_after(self.path, start_step)
+        self.writer = _tensorboard(folder) if tensorboard else None
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
+        self.bar = Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True), console=console, transient=True)
+        self.task = self.bar.add_task("", total=total_steps, completed=start_step)
+        if console.is_terminal:
+            self.bar.start()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one line; the numbers also go to TensorBoard."""
+        if self.quiet:
+            return
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        if self.writer is not None:
+            for name, value in row.items():
+                if isinstance(value, int | float) and name != "total_step":
+                    self.writer.add_scalar(name, value, row["total_step"])
+
+    def show(self, done: int, row: Mapping[str, Any]) -> None:
+        """Move the bar; without a terminal, one line about every half minute."""
+        if self.quiet:
+            return
+        text = f"stage {row['stage']}  loss {row['loss']:.4f}  {row['images_per_s']:.0f} images/s"
+        self.bar.update(self.task, completed=done, description=text)
+        now = time.monotonic()
+        if not console.is_terminal and now - self.spoke > 30:
+            self.spoke = now
+            left = self.bar.tasks[0].time_remaining
+            say(f"step {done}/{self.total}  {text}" + (f"  {left / 60:.1f} min left" if left else ""))
+
+    def alarm(self, stage: int, alarms: list[str]) -> None:
+        """Say each alarm once a stage."""
+        for text in alarms:
+            kind = f"{stage}{text.split(':')[0]}"
+            if not self.quiet and kind not in self.alarmed:
+                self.alarmed.add(kind)
+                say(f"ALARM {text}")
+                self.write_alarm(stage, text)
+
+    def write_alarm(self, stage: int, text: str) -> None:
+        """Keep an alarm in metrics.jsonl too."""
+        with open(self.path, "a") as file:
+            file.write(json.dumps({"stage": stage, "alarm": text}) + "\n")
+
+    def close(self) -> None:
+        """Stop the bar and flush."""
+        if not self.quiet:
+            self.bar.stop()
+            if self.writer is not None:
+                self.writer.close()
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the lines of steps that a resumed run will do again, and a last line torn by a crash."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row.get("total_step", 0) <= step:
+            kept.append(line)
+    path.write_text("".join(line + "\n" for line in kept))
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        remedy = 'Install it: pip install "vesalius[tensorboard]".'
+        raise SettingError("setting tensorboard is on, but TensorBoard is not installed", remedy=remedy) from error
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def progress_printer(what: str) -> Callable[[int, int], None]:
+    """A callback (done, total) that shows `what` as one line on a terminal, or now and then without one."""
+    last = [0.0]
+
+    def show(done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - last[0] > (0.5 if console.is_terminal else 10):
+            last[0] = now
+            console.print(f"{what} {done}/{total}", end="\n" if done == total else "\r", highlight=False)
+
+    return show

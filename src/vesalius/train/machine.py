@@ -1,0 +1,99 @@
+"""Device, precision, processes, threads: what `auto` chooses, and saying so."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from vesalius.errors import SettingError
+from vesalius.train.run import Run
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Fabric, and what `auto` became."""
+
+    fabric: Fabric
+    threads: int
+    workers: int
+    device: str
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def words(self) -> str:
+        """One line for the user."""
+        processes = f"{self.fabric.world_size} processes, " if self.fabric.world_size > 1 else ""
+        return (
+            f"device {self.device}, precision {self.precision}, {processes}{self.threads} CPU threads, "
+            f"{self.workers} loader workers"
+        )
+
+
+def prepare(run: Run[Any]) -> Machine:
+    """Choose and set up the machine for `run`. SettingError where it asks for what is not there."""
+    device = _device(run.device)
+    if run.devices > 1 and device == "cuda" and torch.cuda.device_count() < run.devices:
+        raise SettingError(f"setting devices is {run.devices}", remedy=f"This machine has {torch.cuda.device_count()}.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = max(1, run.devices)
+    threads = run.threads if run.threads != "auto" else max(1, cores // here) if device == "cpu" else min(8, cores)
+    workers = run.workers if run.workers != "auto" else _workers(device, cores // here)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # tails of exp under a peaked softmax are denormal, and slow, on CPUs
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    precision = run.precision if run.precision != "auto" else "bf16" if has_bf16(device) else "fp32"
+    many = run.devices * run.nodes > 1
+    # Banks and statistics are the same on all ranks by construction: no need to send 32 MiB of buffers a step.
+    strategy: Any = DDPStrategy(broadcast_buffers=False) if many else "auto"
+    fabric = Fabric(
+        accelerator=device,
+        devices=run.devices,
+        num_nodes=run.nodes,
+        strategy=strategy,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return Machine(fabric, threads, workers, device, precision)
+
+
+def resolved(run: Run[Any], machine: Machine) -> Run[Any]:
+    """`run` with every `auto` replaced by what was chosen."""
+    return replace(
+        run, device=machine.device, precision=machine.precision, threads=machine.threads, workers=machine.workers
+    )
+
+
+def has_bf16(device: str) -> bool:
+    """Whether bf16 is faster than fp32 here: on a CPU only with AMX or AVX512-BF16; without them it is ten times slower."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    flags = _cpu_flags()
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return set(next((line for line in file if line.startswith("flags")), "").split())
+    except OSError:  # not Linux: unknown, so the safe answer
+        return set()
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise SettingError(f"setting device is {name!r}", remedy="Choose one of 'auto', 'cpu', 'cuda'.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingError("setting device is 'cuda', but PyTorch sees no GPU", remedy="Use --device auto.")
+    return name
+
+
+def _workers(device: str, cores: int) -> int:
+    """On a CPU one worker hides the cutting behind the step; a GPU needs many."""
+    return min(8, max(1, cores - 1)) if device == "cuda" else 1

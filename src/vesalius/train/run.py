@@ -1,0 +1,101 @@
+"""All of an experiment, frozen: what `vesalius pretrain` takes, what is saved beside the weights, what --config re-reads."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+
+from vesalius.errors import SettingError
+from vesalius.methods import find
+from vesalius.settings import replace, to_dict
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Optim:
+    """The optimiser and its rate. Defaults: Adam's and MoCo-v2's reference code."""
+
+    kind: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.03  # at the given batch: scale it yourself
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"  # cosine: per epoch, down to 0 at a stage's end
+    warmup_epochs: float = 0.0  # per step, linear from 0, at the start of each stage
+    clip: float = 0.0  # norm of the gradient; 0 = not clipped
+
+
+@dataclass(frozen=True)
+class Run(Generic[C]):
+    """Settings of one pretraining. What is "auto" is chosen by the machine, printed, and saved."""
+
+    name: Annotated[str, tyro.conf.Suppress]  # the method: a file in vesalius/methods, or a dotted module of your own
+    method: C  # that method's own settings
+    data: Annotated[
+        tuple[str, ...], tyro.conf.Suppress
+    ] = ()  # PATH, NAME:PATH or NAME:PATH?option=value; several are mixed
+    out: str = ""  # the run's folder
+    backbone: str = "resnet50"
+    ndim: int = 2
+    in_channels: int = 3
+    start: str = ""  # an encoder (run folder or .safetensors) to start from; default: random weights
+    size: int = 512  # 2-D images are prepared with this short side, in pixels; smaller ones stay as they are
+    grey: bool = True  # 2-D images become one channel; --no-grey for fundus photographs and other colour
+    exclude_patients: str = ""  # a text file, one patient a line, kept out of training and validation
+    holdout: float = 0.1  # share of patients whose loss is watched, never trained on; 0 = none
+    epochs: int = 200  # of each stage
+    batch: int = 256  # images a step, over all processes
+    accumulate: int = 1  # forward passes a step
+    optim: Optim = field(default_factory=Optim)
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda
+    devices: int = 1  # on each node
+    nodes: int = 1
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int | Literal["auto"] = "auto"  # of the CPU; a resumed run needs the same number to be bit-identical
+    workers: int | Literal["auto"] = "auto"  # processes that cut crops
+    cache: str = ""  # folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
+    save_minutes: float = 5.0  # between checkpoints
+    save_steps: int = 0  # between checkpoints, in steps; 0 = by minutes alone
+    log_steps: int = 10  # between lines of metrics.jsonl
+    max_steps: int = 0  # stop a stage after so many steps; 0 = when its epochs are done
+    tensorboard: bool = False  # needs the extra: pip install "vesalius[tensorboard]"
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch", "accumulate", "devices", "nodes", "size", "log_steps")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise SettingError(f"setting {name} is {getattr(self, name)}", remedy="It must be at least 1.")
+        if not 0 <= self.holdout < 1:
+            raise SettingError(
+                f"setting holdout is {self.holdout}", remedy="It is a share of patients: 0 <= holdout < 1."
+            )
+        if self.batch % (self.accumulate * self.devices * self.nodes):
+            parts = f"accumulate {self.accumulate} x devices {self.devices} x nodes {self.nodes}"
+            raise SettingError(f"setting batch is {self.batch}", remedy=f"It must be divisible by {parts}.")
+
+
+def configure(name: str, values: Mapping[str, Any]) -> Run[Any]:
+    """The settings of method `name` with `values` in place of defaults. SettingError: unknown key, wrong type."""
+    module = find(name)
+    return replace(Run(name, module.Config()), {key: value for key, value in values.items() if key != "name"})
+
+
+def read(path: Path) -> Run[Any]:
+    """The settings saved in a run's config.json, or written by hand in the same form. SettingError."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        remedy = "Give the config.json of a run."
+        raise SettingError(f"settings cannot be read ({error})", file=path, remedy=remedy) from error
+    if not isinstance(values, dict) or "name" not in values:
+        raise SettingError("settings do not name a method", file=path, remedy='Add "name": "adam".')
+    return configure(values["name"], values)
+
+
+def as_json(run: Run[Any]) -> str:
+    """The settings as JSON text."""
+    return json.dumps(to_dict(run), indent=2) + "\n"

@@ -1,0 +1,101 @@
+"""Crops on the host: which box of a scan a view shows, and its voxels at the size the network sees.
+
+Only the box is read from disk, and the crop stays in the stored type (uint8 grey, int16 HU), so that little travels to the
+device. Shrinking is antialiased with a triangle as wide as the output voxel (as Pillow's BILINEAR), on every axis in turn.
+"""
+
+import math
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from vesalius.space.box import Box
+
+
+class Readable(Protocol):
+    """What a crop needs of a cached scan."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each spatial axis."""
+        ...
+
+    def read(self, box: Box | None = None) -> NDArray[Any]:
+        """(C, *box.shape): the voxels in `box`."""
+        ...
+
+
+def random_resized_box(
+    rng: np.random.Generator,
+    box: Box,
+    scale: tuple[float, float] = (0.2, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Box:
+    """A box inside `box` of `scale` times its voxels, sides in a proportion within `ratio`: torchvision's RandomResizedCrop.
+
+    Ten tries, then the largest central box within the ratio. In 2-D the ratio is width / height; in 3-D it stretches one
+    axis against another, the pair drawn at random, and the third keeps the cube root of the volume: so the proportion of
+    any two sides stays within `ratio`, and 2-D is the same rule with one pair only.
+    """
+    shape, ndim = box.shape, box.ndim
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    for _ in range(10):
+        side = (math.prod(shape) * (scale[0] + (scale[1] - scale[0]) * rng.random())) ** (1 / ndim)
+        stretch = math.exp((low + (high - low) * rng.random()) / 2)
+        wide, narrow = (1, 0) if ndim == 2 else rng.permutation(ndim)[:2]
+        sides = [side] * ndim
+        sides[wide], sides[narrow] = side * stretch, side / stretch
+        rounded = [round(s) for s in sides]
+        if all(0 < s <= whole for s, whole in zip(rounded, shape, strict=True)):
+            start = [a + int(rng.integers(w - s + 1)) for a, w, s in zip(box.start, shape, rounded, strict=True)]
+            return _box(start, rounded)
+    longest = min(shape) * max(ratio[1], 1 / ratio[0])
+    central = [min(s, round(longest)) for s in shape]
+    return _box([a + (w - s) // 2 for a, w, s in zip(box.start, shape, central, strict=True)], central)
+
+
+def _box(start: list[int], sides: list[int]) -> Box:
+    return Box(tuple(start), tuple(a + s for a, s in zip(start, sides, strict=True)))
+
+
+def cut(scan: Readable, box: Box, size: tuple[int, ...]) -> NDArray[Any]:
+    """The voxels of `box`, resized to (C, *size) in the stored type; antialiased where it shrinks, linear where it grows."""
+    return resize(scan.read(box), size)
+
+
+def resize(image: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """(C, *S) -> (C, *size) in the same type, integers rounded; voxel centres at (i + 1/2) / n as everywhere here."""
+    if image.shape[1:] == tuple(size):
+        return image
+    if image.dtype == np.uint8 and len(size) == 2:  # torch's integer path: measured faster than Pillow's and than float
+        x = torch.from_numpy(np.ascontiguousarray(image))
+        return interpolate(x[None], size, mode="bilinear", antialias=True)[0].numpy()
+    resized = resize_axes(torch.from_numpy(image.astype(np.float32)), size).numpy()
+    if not np.issubdtype(image.dtype, np.integer):
+        return resized.astype(image.dtype)
+    limits = np.iinfo(image.dtype)  # weights are positive and sum to 1 but for rounding
+    return np.rint(resized).clip(limits.min, limits.max).astype(image.dtype)
+
+
+def resize_axes(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(C, *S) float -> (C, *size): one matrix product with `triangle_weights` per axis, the strongest shrinking first."""
+    axes = sorted(range(len(size)), key=lambda axis: size[axis] / x.shape[axis + 1])
+    for axis in axes:
+        weights = torch.from_numpy(triangle_weights(x.shape[axis + 1], size[axis]))
+        x = (x.movedim(axis + 1, -1) @ weights.T).movedim(-1, axis + 1)
+    return x.contiguous()
+
+
+@lru_cache(maxsize=1024)
+def triangle_weights(n: int, m: int) -> NDArray[np.float32]:
+    """(m, n): row i weighs n voxels into output voxel i by a triangle of half-width max(1, n / m); each row sums to 1."""
+    step = n / m
+    width = max(1.0, step)
+    centre = (np.arange(m) + 0.5) * step - 0.5
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n) - centre[:, None]) / width)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
