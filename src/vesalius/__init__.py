@@ -6,10 +6,11 @@ The front door: `pretrain` trains an encoder, `load` opens one. Nothing heavy is
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vesalius.version import __version__
+
 if TYPE_CHECKING:
     from vesalius.zoo import Loaded
 
-__version__ = "0.1.0.dev0"
 __all__ = ["__version__", "load", "pretrain"]
 
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from vesalius import __version__
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.settings import from_dict, to_dict
+from vesalius.version import __version__
 
 FORMAT = 1
 

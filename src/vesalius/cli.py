@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from vesalius import __version__
 from vesalius.errors import SettingError, VesaliusError
+from vesalius.version import __version__
 
 Words = list[str]
 
@@ -21,7 +21,7 @@ def demo(words: Words) -> None:
 
 def inspect(words: Words) -> None:
     """what is wrong with DATA: unreadable files, duplicates, units, polarity, patients, cost of preparing"""
-    from vesalius.train.logbook import progress_printer
+    from vesalius.progress import shower
 
     def command(data: str, /, json: bool = False, sample: int = 0) -> None:
         """Look at a data set before training on it.
@@ -34,7 +34,7 @@ def inspect(words: Words) -> None:
         from vesalius.data.datasets import open_dataset
         from vesalius.data.doctor import inspect as examine
 
-        report = examine(open_dataset(data), sample=sample or None, progress=progress_printer("looking at images"))
+        report = examine(open_dataset(data), sample=sample or None, progress=shower("looking at images"))
         print(_json(report) if json else report.text())
 
     _parse(command, words, "inspect")

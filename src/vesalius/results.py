@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from vesalius import __version__
 from vesalius.errors import DataError
+
+VERSION = version("vesalius")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Row:
     parameters: int | None = None
     gflops: float | None = None
     artefact: str = ""
-    version: str = __version__
+    version: str = VERSION
 
     def __post_init__(self) -> None:
         if math.isinf(self.value):

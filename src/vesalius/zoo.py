@@ -1,15 +1,17 @@
 """A name or a file becomes a Backbone ready to use."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from vesalius import checkpoint
 from vesalius.checkpoint import Card
 from vesalius.errors import CheckpointError, SettingError
-from vesalius.settings import unknown
+from vesalius.settings import to_dict, unknown
 
 BACKBONES = ("resnet18", "resnet34", "resnet50")
 
@@ -61,3 +63,26 @@ def load(source: str | Path) -> Loaded:
         backbone, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, path
     )
     return Loaded(backbone.eval(), card)
+
+
+def export(source: Path, out: Path) -> Path:
+    """Write an encoder for use elsewhere: `out` (.safetensors, torchvision's and timm's names) and its settings (.json).
+
+    The file is read back into a fresh network, and its features must equal the encoder's bit for bit: CheckpointError if
+    not. Left out: who the patients were, and anything that only this library understands.
+    """
+    if out.suffix != ".safetensors":
+        raise SettingError("does not end in .safetensors", file=out, remedy="Weights are never written as a pickle.")
+    loaded = load(source)
+    checkpoint.write(out, loaded.backbone.state_dict(), loaded.card)
+    again = load(out).backbone
+    torch.manual_seed(0)
+    image = torch.rand(2, loaded.backbone.in_channels, *(64,) * loaded.backbone.ndim)
+    with torch.inference_mode():
+        pairs = zip(loaded.backbone(image), again(image), strict=True)
+        if not all(torch.equal(a, b) for a, b in pairs):
+            raise CheckpointError("gives other features than the encoder", file=out, remedy="Please report this bug.")
+    settings = {**to_dict(loaded.card.backbone), "unit": loaded.card.unit, "prepare": loaded.card.prepare}
+    text = json.dumps({**settings, "method": loaded.card.method, "notices": loaded.card.notices}, indent=2)
+    checkpoint.write_bytes(out.with_suffix(".json"), text.encode())
+    return out

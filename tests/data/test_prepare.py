@@ -20,6 +20,7 @@ from vesalius.data.prepare import (
 )
 from vesalius.data.scan import Labels, Scan
 from vesalius.data.steps import STEPS, Canonical, CropBorder, Grey, Narrow, ResizeShort, Spacing, ToUint8
+from vesalius.data.steps.intensity import LUMA
 from vesalius.errors import DataError, SettingError
 from vesalius.space.affine import to_mm
 
@@ -81,7 +82,9 @@ def test_images_come_back_in_shape_type_and_nearly_in_value(scan, steps):
     done = prepare(scan, steps)
     back = restore_image(done.scan.image, steps, done.trace)
     assert (back.shape, back.dtype) == (scan.image.shape, scan.image.dtype)
-    plain = scan.image.mean(0) if any(isinstance(s, Grey) for s in steps) else scan.image
+    how = {s.how for s in steps if isinstance(s, Grey)}
+    mixed = {"luma": LUMA, "mean": (1 / 3,) * 3}[how.pop()] if how and len(scan.image) == 3 else None
+    plain = scan.image if mixed is None else np.tensordot(mixed, scan.image, 1)
     inside = (slice(None), *(slice(5, -5),) * scan.ndim)
     error = np.abs(back.astype(float) - plain)[inside] / np.ptp(scan.image.astype(float))
     assert np.median(error) < 0.05
@@ -91,7 +94,7 @@ def test_images_come_back_in_shape_type_and_nearly_in_value(scan, steps):
 def test_a_landmark_at_the_centre_of_a_blob_stays_there(scan, steps):
     at = np.array([[0.4, 0.55, 0.6][: scan.ndim]]) * scan.shape
     grid = np.meshgrid(*map(np.arange, scan.shape), indexing="ij")
-    blob = np.exp(-sum((g - a) ** 2 for g, a in zip(grid, at[0], strict=True)) / 12)
+    blob = np.exp(-sum((g - a) ** 2 for g, a in zip(grid, at[0], strict=True)) / 3)
     trace = prepare(scan, steps).trace
     moved = prepare_mask(blob[None].astype(np.float32), steps, trace)[0]
     grid = np.meshgrid(*map(np.arange, moved.shape), indexing="ij")
@@ -208,6 +211,11 @@ def test_tiny_and_extreme_images_survive(shape):
 def test_what_cannot_be_prepared_is_named_with_its_reason(image, reason):
     with pytest.raises(DataError, match=rf"bad\.png: .*{reason}"):
         prepare(Scan(image, "0..1", id="bad.png"), RADIOGRAPH)
+
+
+def test_a_volume_is_no_radiograph():
+    with pytest.raises(DataError, match=r"v\.nii: .*24 x 30 x 18 voxels where 2-D ones are needed\. Set ndim to 3"):
+        prepare(volume(), RADIOGRAPH)
 
 
 def test_spacing_needs_spacing():

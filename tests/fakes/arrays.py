@@ -47,9 +47,11 @@ class Arrays:
 
 
 def write_arrays(root: Path, count: int, shape: tuple[int, ...] = (1, 40, 50)) -> Arrays:
-    """`count` random uint8 images, two a patient."""
+    """`count` random uint8 images, two a patient; those that are there stay as they are."""
     root.mkdir(exist_ok=True)
     for i in range(count):
+        if (path := root / f"patient{i // 2}_{i:03d}.npy").exists():
+            continue
         image = np.random.default_rng(i).integers(0, 256, shape, np.uint8)
-        np.save(root / f"patient{i // 2}_{i:03d}.npy", image)
+        np.save(path, image)
     return Arrays(root)

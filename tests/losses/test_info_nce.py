@@ -22,7 +22,7 @@ def gradients(loss, *inputs):
     return torch.autograd.grad(loss, inputs)
 
 
-def scene(n=7, keys=2500, d=4, dtype=torch.float32):
+def scene(n=7, keys=17001, d=4, dtype=torch.float32):
     """q, k that want gradients and a bank of more than two blocks, of which in 4-D about a tenth is above 0.6."""
     q, k, bank = (unit(*shape, seed=i).to(dtype) for i, shape in enumerate([(n, d), (n, d), (keys, d)]))
     return q.requires_grad_(), k.requires_grad_(), bank
@@ -66,7 +66,7 @@ def test_without_pruning_it_is_mocos_cross_entropy(gamma):
     fused = pruned_info_nce(q, k, bank, gamma, 0.2)[0]
     torch.testing.assert_close(fused, moco)
     for ours, theirs in zip(gradients(fused, q, k), gradients(moco, q, k), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_masking_is_the_softmax_of_the_subset():
@@ -90,7 +90,7 @@ def test_fused_equals_plain_in_double_precision(gamma, tau):
     assert torch.equal(kept, mask.sum(1))
     torch.testing.assert_close(fused.double(), plain, rtol=1e-5, atol=1e-6)
     for ours, theirs in zip(gradients(fused, q, k), gradients(plain, *exact), strict=True):
-        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=1e-5 * max(1.0, float(theirs.abs().max())))
 
 
 def test_only_who_asks_gets_a_gradient():

@@ -28,6 +28,14 @@ def test_each_anchor_prunes_its_own():
     assert torch.equal(keep(e, e, 0.8), ~torch.eye(3, dtype=torch.bool))
 
 
+def test_autocast_does_not_blur_gamma():
+    q, bank = unit(5, 4), unit(400, 4, seed=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(keep(q, bank, 0.5), q @ bank.T < 0.5)
+        under = keep(q, bank, 0.5)
+    assert torch.equal(under, keep(q, bank, 0.5))
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_iou_is_the_boxs_own(ndim):
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Fill the cache: parallel, stoppable at any moment, resumable; no bad file stops it or vanishes in silence."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,10 +11,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from joblib import cpu_count
-
 from vesalius.data import ledger
-from vesalius.data.cache import Cache, Entry, array_path, header, key_hash, pack, read_index, salt_of
+from vesalius.data.cache import Cache, Entry, about, array_path, header, key_hash, pack, read_index, salt_of
 from vesalius.data.datasets import Dataset
 from vesalius.data.prepare import prepare
 from vesalius.data.steps import Step
@@ -21,6 +20,7 @@ from vesalius.data.workers import Crashed, run
 from vesalius.errors import DataError
 
 CHUNK = 16  # scans a task: an index line waits for at most this many
+LOST = 16  # scans from everywhere; if not one of them can be prepared, the rest are not tried
 SAMPLE = 8  # scans made before the disk is judged too small for the rest
 Progress = Callable[[int, int], None]
 Aside = tuple[str, Path | None, str]
@@ -58,21 +58,24 @@ class Job:
         """The entry, or why there is none. DataError only where the cache cannot be written."""
         try:
             source = self.source(id)  # before reading, so that a change meanwhile is seen next time
-            path = array_path(self.folder, content := self.content(id))
-            about = stored(path)
-            frame = b"" if about else pack(prepare(self.dataset.read(id), self.steps))
+            path = Path(array_path(self.folder, content := self.content(id)))
+            if found := stored(path):
+                return self.entry(id, content, found, path.stat().st_size, source)
+            prepared = prepare(self.dataset.read(id), self.steps)
+            frame = pack(prepared)
+            entry = self.entry(id, content, about(prepared), len(frame), source)
         except DataError as error:
-            return error.reason
+            return f"{error.reason}. {error.remedy}".removesuffix(". ")
         except Exception as error:  # noqa: BLE001 - a decoder may raise anything, and one file must not stop the rest
             return " ".join(f"{type(error).__name__}: {error}".split())
-        if frame:
-            ledger.write(path, frame, self.folder)
-        about = about or header(path)
-        shape, spacing = tuple(about["shape"]), about["spacing"] and tuple(about["spacing"])
-        size = path.stat().st_size
-        return Entry(
-            self.key(id), self.patient(id), content, shape, about["dtype"], about["unit"], spacing, size, *source
-        )
+        ledger.write(path, frame, self.folder)
+        return entry
+
+    def entry(self, id: str, content: str, facts: Mapping[str, Any], stored: int, source: tuple[int, int]) -> Entry:
+        """The index line: what is known of the array, and whose it is, hashed."""
+        shape, spacing = tuple(facts["shape"]), facts["spacing"] and tuple(facts["spacing"])
+        key, patient = self.key(id), self.patient(id)
+        return Entry(key, patient, content, shape, facts["dtype"], facts["unit"], spacing, stored, *source)
 
     def key(self, id: str) -> str:
         """Hashed id: of the file's place and the id, since data sets that share a cache may share ids."""
@@ -106,7 +109,7 @@ class Job:
         try:
             same = self.source(id) == (entry.size, entry.mtime_ns)
             same = same and (self.dataset.path(id) is not None or self.content(id) == entry.content)
-            return entry if same and array_path(self.folder, entry.content).stat().st_size == entry.stored else None
+            return entry if same and os.path.getsize(array_path(self.folder, entry.content)) == entry.stored else None
         except (DataError, OSError):
             return None
 
@@ -134,12 +137,12 @@ def build(
     """
     if not ids:
         raise DataError("no images to prepare", remedy="Check the data set and what is left out of it.")
-    folder = ledger.open_folder(root, steps)
+    ids, folder = tuple(dict.fromkeys(ids)), ledger.open_folder(root, steps)
     job = Job(dataset, tuple(steps), folder, salt_of(root))
     index = read_index(folder)
     entries = {id: entry for id in ids if (entry := job.fresh(id, index))}
     reused, bad = len(entries), dict[str, str]()
-    todo = [id for id in dict.fromkeys(ids) if id not in entries]
+    todo = _spread([id for id in ids if id not in entries])
     if progress:
         progress(reused, len(ids))
     try:
@@ -150,19 +153,32 @@ def build(
                 bad[id] = result
             if progress:
                 progress(len(entries) + len(bad), len(ids))
+            if not entries and len(bad) == min(LOST, len(ids)):
+                raise _nothing(job, bad, len(ids))
     finally:
         _set_aside(job, ids, bad)
-    if not entries:
-        first = next(iter(bad))
-        reason = f"none of {len(ids)} images could be prepared; this one: {bad[first]}"
-        raise DataError(reason, file=dataset.path(first), remedy=f"All are named in {folder / ledger.ASIDE}.")
     good = tuple(id for id in ids if id in entries)
     aside = tuple((id, dataset.path(id), reason) for id, reason in bad.items())
     return Built(Cache(folder, good, tuple(entries[id] for id in good)), aside, reused, len(entries) - reused)
 
 
+def _nothing(job: Job, bad: Mapping[str, str], total: int) -> DataError:
+    """A wrong setting rather than bad files: better said now than at hour three."""
+    first, why = next(iter(bad.items()))
+    reason = f"none of the first {len(bad)} of {total} images could be prepared; this one: {why.rstrip('.')}"
+    remedy = f"The others are named in {job.folder / ledger.ASIDE}."
+    return DataError(reason, file=job.dataset.path(first), remedy=remedy)
+
+
+def _spread(todo: Sequence[str]) -> list[str]:
+    """LOST of them first, from everywhere: what they are like and how large tells about the rest."""
+    return list(dict.fromkeys([*todo[:: ceil(len(todo) / LOST) or 1], *todo]))
+
+
 def auto(todo: int) -> int:
     """Processes worth starting for `todo` scans: each takes about a second to start."""
+    from joblib import cpu_count  # lazy: a third of a second
+
     return max(1, min(int(cpu_count()), todo // 8))
 
 

@@ -30,9 +30,14 @@ from vesalius.errors import DataError
 from vesalius.space.box import Box
 
 FORMAT = 1  # of the files and of what the readers make of a source: raise it when either changes
-HANDLES = 64  # open arrays a thread keeps; at most WHOLE bytes each
+HANDLES = 128  # open arrays a thread keeps; at most WHOLE bytes each
 WHOLE = 1 << 20  # a file up to this size is read in one go: a third faster than block by block
 REMEDY = "Delete it and prepare again."
+
+
+def default_root() -> Path:
+    """Where prepared scans live unless told otherwise: $VESALIUS_CACHE, else ~/.cache/vesalius."""
+    return Path(os.environ.get("VESALIUS_CACHE", "") or Path.home() / ".cache" / "vesalius").expanduser()
 
 
 def key_hash(salt: bytes, text: str) -> str:
@@ -100,9 +105,9 @@ def read_index(folder: Path) -> dict[str, Entry]:
     return entries
 
 
-def array_path(folder: Path, content: str) -> Path:
-    """The array's file; 256 sub folders keep each of them short."""
-    return folder / content[:2] / f"{content}.b2nd"
+def array_path(folder: Path, content: str) -> str:
+    """The array's file; 256 sub folders keep each of them short. A plain string: a Path costs a tenth of a read."""
+    return f"{folder}/{content[:2]}/{content}.b2nd"
 
 
 def pack(prepared: Prepared) -> bytes:
@@ -121,20 +126,32 @@ def pack(prepared: Prepared) -> bytes:
             "nthreads": 1,
         },
     )
-    affine = None if scan.affine is None else np.asarray(scan.affine, np.float64).tolist()
-    about = {"unit": scan.unit, "spacing": scan.spacing, "affine": affine, "meta": dict(scan.meta)}
-    array.schunk.vlmeta["scan"] = json.dumps({**about, "trace": prepared.trace})
+    array.schunk.vlmeta["scan"] = json.dumps(about(prepared))
     return bytes(array.to_cframe())
 
 
+def about(prepared: Prepared) -> dict[str, Any]:
+    """All that is kept of a scan but its values, in JSON's types. Neither patient nor id is in it."""
+    scan = prepared.scan
+    return {
+        "shape": list(scan.image.shape),
+        "dtype": str(scan.image.dtype),
+        "unit": scan.unit,
+        "spacing": scan.spacing and list(map(float, scan.spacing)),
+        "affine": None if scan.affine is None else np.asarray(scan.affine, np.float64).tolist(),
+        "meta": dict(scan.meta),
+        "trace": prepared.trace,
+    }
+
+
 def header(path: Path) -> dict[str, Any]:
-    """shape, dtype, unit, spacing, affine, meta and trace of an array, without its values. DataError if damaged."""
-    array = _handle(path)
+    """What `about` gave when the array was written. DataError where it cannot be read."""
+    handle = _open(str(path))  # the metadata lives as long as it does
     try:
-        about: dict[str, Any] = json.loads(array.schunk.vlmeta["scan"])
-    except (KeyError, ValueError, RuntimeError) as error:
+        found: dict[str, Any] = json.loads(handle[0].schunk.vlmeta["scan"])
+    except Exception as error:  # noqa: BLE001 - a damaged frame may raise anything
         raise DataError(f"damaged in the cache ({error})", file=path, remedy=REMEDY) from None
-    return {"shape": tuple(array.shape), "dtype": str(array.dtype), **about}
+    return found
 
 
 @dataclass(frozen=True)
@@ -184,7 +201,7 @@ class CachedScan:
     @property
     def path(self) -> Path:
         """The array's file."""
-        return array_path(self.folder, self.entry.content)
+        return Path(array_path(self.folder, self.entry.content))
 
     @property
     def affine(self) -> Array | None:
@@ -206,15 +223,15 @@ class CachedScan:
         box = whole if box is None else box
         if not whole.contains(box):
             raise ValueError(f"{box} is not within {whole}")
-        out = np.empty((self.channels, *box.shape), self.dtype)
-        array = _handle(self.path)
+        out, path = np.empty((self.channels, *box.shape), self.dtype), array_path(self.folder, self.entry.content)
+        array, _ = _handle(path)
         if array.shape != self.entry.shape or array.dtype != out.dtype:
-            raise DataError("is not what the index says it is", file=self.path, remedy=REMEDY)
+            raise DataError("is not what the index says it is", file=path, remedy=REMEDY)
         try:  # what array[...] does, less its parsing of keys: half of the time of a small read
             array.get_slice_numpy(out, ((0, *box.start), out.shape[:1] + box.stop))
-        except RuntimeError as error:
-            _HANDLES.arrays.pop(str(self.path), None)
-            raise DataError(f"damaged in the cache ({error})", file=self.path, remedy=REMEDY) from None
+        except Exception as error:  # noqa: BLE001 - a damaged frame may raise anything
+            _HANDLES.arrays.pop(path, None)
+            raise DataError(f"damaged in the cache ({error})", file=path, remedy=REMEDY) from None
         return out
 
 
@@ -242,32 +259,34 @@ class _Handles(threading.local):
     """The arrays this thread has open, the last used at the end. A forked child starts with none."""
 
     def __init__(self) -> None:
-        self.pid, self.arrays = os.getpid(), OrderedDict[str, Any]()
+        self.pid, self.arrays = os.getpid(), OrderedDict[str, tuple[Any, bytes]]()
 
 
 _HANDLES = _Handles()
 
 
-def _handle(path: Path) -> Any:
+def _handle(name: str) -> tuple[Any, bytes]:
     if _HANDLES.pid != os.getpid():
         _HANDLES.__init__()  # type: ignore[misc]
-    arrays, name = _HANDLES.arrays, str(path)
+    arrays = _HANDLES.arrays
     if name in arrays:
         arrays.move_to_end(name)
         return arrays[name]
-    arrays[name] = array = _open(name)
+    arrays[name] = handle = _open(name)
     if len(arrays) > HANDLES:
         arrays.popitem(last=False)
-    return array
+    return handle
 
 
-def _open(name: str) -> Any:
+def _open(name: str) -> tuple[Any, bytes]:
+    """The array, and the bytes that it points into: keep both."""
     try:
         if os.path.getsize(name) > WHOLE:
-            return blosc2.open(name, mode="r", dparams={"nthreads": 1})
+            return blosc2.open(name, mode="r", dparams={"nthreads": 1}), b""
         with open(name, "rb") as file:
-            return blosc2.ndarray_from_cframe(file.read(), copy=True)
+            frame = file.read()
+        return blosc2.ndarray_from_cframe(frame, copy=False), frame
     except FileNotFoundError:
         raise DataError("gone from the cache", file=name, remedy="Prepare again.") from None
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a damaged frame may raise anything
         raise DataError(f"damaged in the cache ({error})", file=name, remedy=REMEDY) from None

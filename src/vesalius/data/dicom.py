@@ -32,16 +32,14 @@ from vesalius.data.pixels import (
     full_scale,
     refuse_not_finite,
     refuse_size,
+    silence,
 )
 from vesalius.data.scan import Array, Scan, Unit
 from vesalius.errors import DataError
 
 _COLOURS = ("Red", "Green", "Blue")
-_SPACINGS = (
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "NominalScannedPixelSpacing",
-)  # in the body, on the detector, on film
+# in the body, on the detector, on film
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _TAGS = [
     *("Modality", "ImageType", "ViewPosition", "PatientID", "PatientSex", "PatientAge", *_SPACINGS),
@@ -53,6 +51,7 @@ _TAGS = [
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in _COLOURS),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PIXELS),
 ]
+silence("pydicom")
 
 
 def read_dicom(file: BinaryIO, path: Path) -> Scan:
@@ -119,8 +118,7 @@ def _samples(dataset: FileDataset, path: Path) -> Array:
     size = (dataset.Rows, dataset.Columns)
     if samples.shape[:2] != size or samples.ndim != (2 if dataset.SamplesPerPixel == 1 else 3):
         raise ValueError(f"the header says {size[0]} x {size[1]} pixels, the data are of shape {samples.shape}")
-    compressed = dataset.file_meta.TransferSyntaxUID.is_encapsulated
-    if compressed or samples.dtype.kind == "f" or dataset.BitsAllocated == 1:
+    if not _is_plain(dataset) or samples.dtype.kind == "f" or dataset.BitsAllocated == 1:
         return samples
     # what lies outside BitsStored may be an overlay (PS3.5 8.1.1): shift it out at the top, then at the bottom
     top, down = int(dataset.get("HighBit", dataset.BitsStored - 1)) + 1, int(dataset.BitsAllocated - dataset.BitsStored)
@@ -130,11 +128,17 @@ def _samples(dataset: FileDataset, path: Path) -> Array:
     return (samples << up) >> down if down else samples
 
 
+def _is_plain(dataset: FileDataset) -> bool:
+    """Whether samples are stored as they are, each in BitsAllocated bits; run lengths leave them so."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return not syntax.is_encapsulated or bool(syntax == uid.RLELossless)
+
+
 def _decoded(dataset: FileDataset, path: Path) -> Array:
     """What pydicom makes of the pixel data. Pillow's decoders refuse broken bytes; GDCM may abort, so it runs apart."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_encapsulated or syntax == uid.RLELossless:
-        return pixel_array(dataset)
+    if _is_plain(dataset):  # unused bits stay for `_samples`, which minds HighBit
+        return pixel_array(dataset, correct_unused_bits=False)
     if syntax == uid.JPEGBaseline8Bit or syntax in uid.JPEG2000TransferSyntaxes:
         with contextlib.suppress(RuntimeError):  # pydicom's word for a plugin that failed
             return pixel_array(dataset, decoding_plugin="pillow")

@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vesalius.data import checks
-from vesalius.data.build import Forecast, auto, forecast
+from vesalius.data.build import CHUNK, Forecast, auto, forecast
 from vesalius.data.checks import Finding
 from vesalius.data.datasets import Dataset, facts
 from vesalius.data.examine import Looked, Unreadable, examine
 from vesalius.data.prepare import steps_for
 from vesalius.data.steps import Step
+from vesalius.data.workers import Crashed, run
 from vesalius.errors import SettingError
 
 Progress = Callable[[int, int], None]  # done, total
@@ -104,22 +107,15 @@ def inspect(
 def _examine_all(
     dataset: Dataset, ids: Sequence[str], workers: int, progress: Progress | None
 ) -> Iterator[Looked | Unreadable]:
-    """In no fixed order. Chunks are long enough that sending the data set's tables to a worker costs little."""
-    from joblib import Parallel, delayed
-
-    size = max(1, min(512, len(ids) // (workers * 8)))
-    chunks = [ids[i : i + size] for i in range(0, len(ids), size)]
+    """In no certain order; a file that crashes its decoder is unreadable."""
     done = 0
-    run = Parallel(n_jobs=workers, return_as="generator_unordered")
-    for part in run(delayed(_examine_some)(dataset, chunk) for chunk in chunks):
-        yield from part
-        done += len(part)
-        if progress is not None:
-            progress(done, len(ids))
-
-
-def _examine_some(dataset: Dataset, ids: Sequence[str]) -> list[Looked | Unreadable]:
-    return [examine(dataset, id) for id in ids]
+    with closing(run(partial(examine, dataset), ids, workers, CHUNK)) as parts:  # a stop ends the processes
+        for part in parts:
+            for id, seen in part:
+                yield Unreadable(id, seen.reason) if isinstance(seen, Crashed) else seen
+            done += len(part)
+            if progress is not None:
+                progress(done, len(ids))
 
 
 def _spread(ids: Sequence[str], n: int) -> tuple[str, ...]:
@@ -150,7 +146,9 @@ def _lines(report: Report) -> Iterator[str]:
     for name, (images, patients) in report.splits.items():
         yield f"split {name}: {images:,} images of {patients:,} patients"
     if (cost := report.forecast) is not None:
-        yield f"prepared: about {cost.bytes / 1e9:.2g} GB in {cost.seconds / 60:.2g} min with {report.workers} worker(s)"
+        size = f"{cost.bytes / 1e9:.1f} GB" if cost.bytes >= 1e9 else f"{cost.bytes / 1e6:.1f} MB"
+        wait = f"{cost.seconds / 60:.0f} min" if cost.seconds >= 120 else f"{cost.seconds:.0f} s"
+        yield f"preparing: about {size} and {wait} with {report.workers} worker(s), judged by {cost.sampled} images"
     for finding in sorted(report.findings, key=lambda f: ("error", "warning", "note").index(f.severity)):
         yield f"{finding.severity}: {finding.text}"
         yield from (f"    {'  '.join(group)}" for group in finding.groups[:SHOWN])

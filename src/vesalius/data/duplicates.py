@@ -7,6 +7,7 @@ copies at 70 % of the size, 90 % of the contrast and JPEG quality 60 differed by
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def thumbnail(image: Array) -> NDArray[np.float16]:
     """(C, *S) -> (1024,): mean over channels (and over y in 3-D) and over blocks, mean 0 and norm 1; 0 if constant."""
     grey = image.mean(axis=0, dtype=np.float32)
     grey = grey.mean(axis=1) if grey.ndim == 3 else grey
-    small = _overlap(grey.shape[0]) @ grey @ _overlap(grey.shape[1]).T
+    small: Array = (_overlap(grey.shape[1]) @ (_overlap(grey.shape[0]) @ grey).T).T
     centred = (small - small.mean()).ravel()
     norm = float(np.linalg.norm(centred))
     flat = norm <= 1e-5 * float(np.abs(small).max())  # rounding alone
@@ -32,11 +33,13 @@ def thumbnail(image: Array) -> NDArray[np.float16]:
 
 
 @lru_cache(64)
-def _overlap(side: int) -> NDArray[np.float32]:
-    """(SIDE, side): what part of each block every pixel covers, so that copies of any size have one thumbnail."""
+def _overlap(side: int) -> Any:
+    """(SIDE, side), sparse: the part of each block that a pixel covers, so that copies of any size look the same."""
+    from scipy.sparse import csr_array
+
     edges, pixels = np.linspace(0, side, SIDE + 1)[:, None], np.arange(side)
     shared = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    return (np.maximum(shared, 0) * SIDE / side).astype(np.float32)
+    return csr_array((np.maximum(shared, 0) * SIDE / side).astype(np.float32))
 
 
 def hashes(thumbnails: Array) -> NDArray[np.uint64]:

@@ -52,8 +52,8 @@ def examine(dataset: Dataset, id: str) -> Looked | Unreadable:
         content, scan = dataset.content(id), dataset.read(id)
     except VesaliusError as error:
         return Unreadable(id, error.reason)
-    except (OSError, MemoryError) as error:
-        return Unreadable(id, str(error) or type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - a decoder may raise anything, and one file must not stop the rest
+        return Unreadable(id, " ".join(f"{type(error).__name__}: {error}".split()))
     image = scan.image
     if image.size == 0:
         return Unreadable(id, "has no pixels")

@@ -1,8 +1,10 @@
 """What every 2-D reader does alike: broken bytes become a DataError, sizes are bounded, samples become (C, H, W)."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,21 @@ from vesalius.errors import DataError, VesaliusError
 MAX_PIXELS = 89_478_485  # Pillow's own limit; a header that claims more is taken for a decompression bomb
 BROKEN = "Copy or download the file again, or leave it out."
 REDUCE = "If the size is real, reduce the image or cut it into tiles first."
+_decoding = ContextVar("_decoding", default=False)
+
+
+def silence(logger: str) -> None:
+    """Drops what `logger` says inside `decoding`: it may quote a patient's header, and we raise what matters."""
+    logging.getLogger(logger).addFilter(lambda record: not _decoding.get())
 
 
 @contextmanager
 def decoding(path: Path, format: str, *, quote: bool = True) -> Iterator[None]:
-    """Whatever a decoder raises inside becomes a DataError; its warnings are silenced: they only precede or repeat it.
+    """Whatever a decoder raises inside becomes a DataError; its warnings are silenced: they precede or repeat that.
 
     quote: add the decoder's own words, which must not be done where they may repeat what a header says of a patient.
     """
+    token = _decoding.set(True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -36,6 +45,8 @@ def decoding(path: Path, format: str, *, quote: bool = True) -> Iterator[None]:
         said = words(error) if quote else f"its header is incomplete or wrong: {type(error).__name__}"
         reason = f"cannot be read as {format} ({said})"
         raise DataError(reason, file=path, remedy=BROKEN) from (error if quote else None)
+    finally:
+        _decoding.reset(token)
 
 
 def words(error: Exception) -> str:

@@ -8,14 +8,26 @@ from typing import Any
 import numpy as np
 
 from vesalius.data.scan import Array, Labels, Scan
-from vesalius.data.steps import STEPS, Canonical, CropBorder, Fit, Grey, Narrow, ResizeShort, Spacing, Step, ToUint8
+from vesalius.data.steps import (
+    STEPS,
+    Canonical,
+    CropBorder,
+    Dimensions,
+    Fit,
+    Grey,
+    Narrow,
+    ResizeShort,
+    Spacing,
+    Step,
+    ToUint8,
+)
 from vesalius.errors import DataError, SettingError
 from vesalius.settings import from_dict, to_dict
 
 Trace = tuple[tuple[str, Fit], ...]
-RADIOGRAPH: tuple[Step, ...] = (Grey(), ResizeShort(), ToUint8())
-FUNDUS: tuple[Step, ...] = (CropBorder(), ResizeShort(), ToUint8())
-VOLUME: tuple[Step, ...] = (Canonical(), Narrow())
+RADIOGRAPH: tuple[Step, ...] = (Dimensions(2), Grey(), ResizeShort(), ToUint8())
+FUNDUS: tuple[Step, ...] = (Dimensions(2), CropBorder(), ResizeShort(), ToUint8())
+VOLUME: tuple[Step, ...] = (Dimensions(3), Canonical(), Narrow())
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +43,8 @@ def steps_for(
 ) -> tuple[Step, ...]:
     """The default steps. 2-D: grey (or colour), short side `size`, uint8. 3-D: RAS+, `spacing` mm if given, int16 HU."""
     if ndim == 2:
-        return (*((Grey(),) if grey else ()), ResizeShort(size), ToUint8())
-    return (Canonical(), *((Spacing(spacing),) if spacing else ()), Narrow())
+        return (Dimensions(2), *((Grey(),) if grey else ()), ResizeShort(size), ToUint8())
+    return (Dimensions(ndim), Canonical(), *((Spacing(spacing),) if spacing else ()), Narrow())
 
 
 def prepare(scan: Scan, steps: Sequence[Step]) -> Prepared:

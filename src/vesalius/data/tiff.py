@@ -1,6 +1,5 @@
 """Reads a TIFF of one page: uncompressed samples by tifffile, which knows every type; the rest by Pillow's libtiff."""
 
-import logging
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +15,7 @@ from vesalius.data.pixels import (
     picture_samples,
     refuse_not_finite,
     refuse_size,
+    silence,
 )
 from vesalius.data.scan import Array, Scan
 from vesalius.errors import DataError
@@ -24,7 +24,7 @@ _UNCOMPRESSED = 1
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs about broken files we raise or survive
+silence("tifffile")
 
 
 def read_tiff(file: BinaryIO, path: Path) -> Scan:

@@ -12,14 +12,14 @@ def image_files(root: Path, suffixes: Sequence[str] = ()) -> tuple[str, ...]:
 
     suffixes: with the dot, any case; empty means every image, by suffix or content. DataError where there are none.
     """
-    from vesalius.data import files  # Pillow loads with it
+    from vesalius.data.files import IMAGE_SUFFIXES, find  # Pillow loads with it
 
     wanted = tuple(f".{suffix.lower().lstrip('.')}" for suffix in suffixes)
-    below = (path.relative_to(root) for path in files.find(root)) if root.is_dir() else ()
+    below = (path.relative_to(root) for path in find(root)) if root.is_dir() else ()
     found = [path.as_posix() for path in below if "__MACOSX" not in path.parts]
     chosen = [path for path in found if path.lower().endswith(wanted)] if wanted else found
     if not chosen:
-        reason = f"no images: looked for {', '.join(wanted or files.IMAGE_SUFFIXES)} in this folder and below"
+        reason = f"no images: looked for {', '.join(wanted or IMAGE_SUFFIXES)} in this folder and below"
         others = sorted({PurePosixPath(path).suffix for path in found} - set(wanted))
         remedy = f"There are images of other suffixes: {', '.join(others)}." if others else "Check the path."
         raise DataError(reason, file=root, remedy=remedy)

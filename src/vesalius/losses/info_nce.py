@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from vesalius.errors import SettingError
+from vesalius.losses.pruner import cosines
 
 LEAST_TAU = 0.025  # e^{1 / tau} times the bank's size stays far inside fp32's range, and e^{-1 / tau} a normal number
 
@@ -18,7 +19,7 @@ LEAST_TAU = 0.025  # e^{1 / tau} times the bank's size stays far inside fp32's r
 def info_nce(q: Tensor, k: Tensor, bank: Tensor, tau: float, keep: Tensor | None = None) -> Tensor:
     """q, k (B, d), bank (K, d): unit vectors; keep (B, K) bool -> (B,) losses. The fused form's oracle."""
     positive = (q * k).sum(1, keepdim=True)
-    negatives = q @ bank.T
+    negatives = cosines(q, bank)
     if keep is not None:
         negatives = negatives.masked_fill(~keep, -torch.inf)
     logits = torch.cat([positive, negatives], dim=1) / tau
@@ -72,23 +73,25 @@ class _Fused(torch.autograd.Function):
 def _sweep(q: Tensor, bank: Tensor, gamma: float | None, tau: float, wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
     """(B,) sum of e^{s / tau} over kept keys, (B,) int64 their number, (B, d) sum of e^{s / tau} p (if `wanted`).
 
-    No running maximum: cosines of unit vectors bound the exponent. A block's two buffers stay in a CPU's cache.
+    No running maximum: cosines of unit vectors bound the exponent. Blocks are small enough for a CPU's last cache,
+    and few enough that waiting for one another costs threads little when other processes keep the cores busy.
     """
-    block = min(len(bank), 1024 if q.device.type == "cpu" else 16384)
+    block = min(len(bank), 8192 if q.device.type == "cpu" else 16384)
     mass, count, weighted = q.new_zeros(len(q)), q.new_zeros(len(q)), torch.zeros_like(q)
-    scores, mask = q.new_empty(len(q), block), q.new_empty(len(q), block)
+    scores, mask = q.new_empty(block, len(q)), q.new_empty(block, len(q))
+    sharp = (q / tau).T
     for keys in torch.split(bank, block):
-        s, kept = scores[:, : len(keys)], mask[:, : len(keys)]
-        torch.mm(q, keys.T, out=s)
+        s, kept = scores[: len(keys)], mask[: len(keys)]  # (block, B): the faster way round for the products
+        torch.mm(keys, sharp, out=s)
         if gamma is not None:
-            torch.lt(s, gamma, out=kept)  # as 0 and 1: multiplying and summing floats is faster than bools
-        s.div_(tau).exp_()
+            torch.lt(s, gamma / tau, out=kept)  # as 0 and 1: multiplying and summing floats is faster than bools
+        s.exp_()
         if gamma is not None:
             s.mul_(kept)
-            count += kept.sum(1)
-        mass += s.sum(1)
+            count += kept.sum(0)
+        mass += s.sum(0)
         if wanted:
-            weighted.addmm_(s, keys)
+            weighted.addmm_(s.T, keys)
     if gamma is None:
         count += len(bank)
     return mass, count.long(), weighted

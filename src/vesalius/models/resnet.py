@@ -94,6 +94,7 @@ class ResNet(nn.Module):
         self.ndim, self.in_channels = ndim, in_channels
         self.channels = (64, *(width * block.expansion for width in widths))
         self.strides = (2, 4, 8, 16, 32)
+        self.origins = (0.0,) * 5  # an odd kernel of stride s looks at voxel s * i, not at the middle of s voxels
         # Not persistent: the state dict stays torchvision's; the checkpoint's JSON keeps mean and deviation.
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)

@@ -67,7 +67,8 @@ def measure(encoder: Path, seed: int, folder: Path) -> str:
     config = locality.Config(size=64)
     rows, difference = locality.compare(trained.backbone, untrained, unseen, config)
     results.append(folder / "results.jsonl", rows)
-    mean = {name: _mean(rows, name) for name in ("trained", "random")}
+    found = ((run, results.select(rows, run=run, name="knn_accuracy")) for run in ("trained", "random"))
+    mean = {run: sum(row.value for row in some) / len(some) for run, some in found}
     verdict = "it learned" if difference.low > 0 else "no gain shown"
     return (
         f"landmark patches of {UNSEEN} unseen synthetic bodies, named by k-NN (k={config.k}): pretrained {mean['trained']:.3f}, "
@@ -75,7 +76,3 @@ def measure(encoder: Path, seed: int, folder: Path) -> str:
         f"(95 % interval over bodies {difference.low:+.3f} to {difference.high:+.3f}): {verdict}"
     )
 
-
-def _mean(rows: Any, run: str) -> float:
-    values = [row.value for row in rows if row.run == run]
-    return float(sum(values) / len(values))

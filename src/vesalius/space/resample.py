@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import csr_array
 
 Array = NDArray[Any]
 
 
-def kernel(old: int, new: int) -> csr_array:
-    """(new, old) weights, rows summing to 1: linear interpolation; when reducing, a triangle of old / new voxels."""
+def kernel(old: int, new: int) -> tuple[Array, Array]:
+    """Taps and weights, both (new, K): output voxel i is the sum of weights[i] * line[taps[i]], weights summing to 1.
+
+    Linear interpolation; when reducing, a triangle as wide as the output voxel, so that nothing aliases.
+    """
     scale = old / new
     reach = max(scale, 1.0)
-    centre = (np.arange(new) + 0.5) * scale - 0.5
-    first = np.ceil(centre - reach).astype(np.int64)
-    taps = first[:, None] + np.arange(int(2 * reach) + 1)
-    weight = np.maximum(0.0, 1.0 - np.abs(taps - centre[:, None]) / reach) * ((taps >= 0) & (taps < old))
-    weight /= weight.sum(axis=1, keepdims=True)
-    rows = np.repeat(np.arange(new), taps.shape[1])
-    return csr_array((weight.ravel().astype(np.float32), (rows, taps.clip(0, old - 1).ravel())), shape=(new, old))
+    centre = (np.arange(new)[:, None] + 0.5) * scale - 0.5
+    taps = np.ceil(centre - reach).astype(np.int64) + np.arange(int(2 * reach) + 1)
+    weights = np.maximum(0.0, 1.0 - np.abs(taps - centre) / reach) * ((taps >= 0) & (taps < old))
+    return taps.clip(0, old - 1), (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def resize(image: Array, shape: tuple[int, ...]) -> Array:
@@ -39,10 +38,17 @@ def resize(image: Array, shape: tuple[int, ...]) -> Array:
     out = image.astype(np.float32)
     for axis, side in enumerate(shape, start=1):
         if out.shape[axis] != side:
-            moved = np.moveaxis(out, axis, 0)
-            flat = kernel(moved.shape[0], side) @ moved.reshape(moved.shape[0], -1)
-            out = np.moveaxis(np.asarray(flat).reshape(side, *moved.shape[1:]), 0, axis)
+            out = _along(out, axis, side)
     return _as(out, image.dtype)
+
+
+def _along(image: Array, axis: int, side: int) -> Array:
+    taps, weights = kernel(image.shape[axis], side)
+    column = (-1, *(1,) * (image.ndim - axis - 1))
+    out = image.take(taps[:, 0], axis) * weights[:, 0].reshape(column)
+    for tap, weight in zip(taps.T[1:], weights.T[1:], strict=True):
+        out += image.take(tap, axis) * weight.reshape(column)
+    return out
 
 
 def _plane(plane: Array, shape: tuple[int, ...]) -> Array:

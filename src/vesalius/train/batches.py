@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from multiprocessing import get_all_start_methods
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> It
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=pin,
-        multiprocessing_context="forkserver" if workers else None,
+        # A fork starts at once and shares the index of the cache; workers only cut, on one thread, and never see the GPU.
+        multiprocessing_context=("fork" if "fork" in get_all_start_methods() else "spawn") if workers else None,
         worker_init_fn=_one_thread,
     )
     return iter(loader)

@@ -15,7 +15,8 @@ from vesalius.settings import to_dict
 from vesalius.train.run import Run, as_json, read
 
 MAY_DIFFER = frozenset(
-    "out device devices nodes precision threads workers cache save_minutes save_steps log_steps tensorboard max_steps".split()
+    {"out", "device", "devices", "nodes", "precision", "threads", "workers", "cache", "save_minutes", "save_steps"}
+    | {"log_steps", "tensorboard", "max_steps"}
 )
 
 

@@ -2,21 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vesalius.errors import SettingError
-
-console = Console(stderr=True)
-
-
-def say(text: str) -> None:
-    """One plain line to the user, on stderr."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+from vesalius.progress import console, say
 
 
 class Logbook:
@@ -42,7 +35,7 @@ class Logbook:
         if self.quiet:
             return
         with open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps({name: None if value != value else value for name, value in row.items()}) + "\n")
         if self.writer is not None:
             for name, value in row.items():
                 if isinstance(value, int | float) and name != "total_step":
@@ -104,16 +97,3 @@ def _tensorboard(folder: Path) -> Any:
         remedy = 'Install it: pip install "vesalius[tensorboard]".'
         raise SettingError("setting tensorboard is on, but TensorBoard is not installed", remedy=remedy) from error
     return SummaryWriter(str(folder / "tensorboard"))
-
-
-def progress_printer(what: str) -> Callable[[int, int], None]:
-    """A callback (done, total) that shows `what` as one line on a terminal, or now and then without one."""
-    last = [0.0]
-
-    def show(done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total or now - last[0] > (0.5 if console.is_terminal else 10):
-            last[0] = now
-            console.print(f"{what} {done}/{total}", end="\n" if done == total else "\r", highlight=False)
-
-    return show

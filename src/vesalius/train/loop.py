@@ -19,12 +19,13 @@ from vesalius.checkpoint import Card
 from vesalius.errors import CheckpointError, SettingError, TrainingError
 from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
+from vesalius.progress import say
 from vesalius.settings import to_dict
 from vesalius.train import machine as machines
 from vesalius.train import optim
 from vesalius.train.batches import Batches, load
 from vesalius.train.folder import Folder, Place, restore_optimizer, write_json
-from vesalius.train.logbook import Logbook, say
+from vesalius.train.logbook import Logbook
 from vesalius.train.machine import Machine
 from vesalius.train.run import Run
 from vesalius.train.sources import Sources, open_sources

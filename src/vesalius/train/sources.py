@@ -1,21 +1,20 @@
 """From the words of `data` to scans ready for crops: open, keep patients out, prepare, hold out, write down which."""
 
 import hashlib
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vesalius.data.build import Built, build
-from vesalius.data.cache import Cache, key_hash
+from vesalius.data.cache import Cache, default_root, key_hash
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.splits import holdout
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError
+from vesalius.progress import say, shower
 from vesalius.train.batches import Scans
-from vesalius.train.logbook import progress_printer, say
 from vesalius.train.run import Run
 
 Who = tuple[str, int, int]  # patient, with the number of the source before it; number of the source; place in its cache
@@ -34,11 +33,6 @@ class Sources:
     prepare: list[Any]
 
 
-def cache_folder(setting: str = "") -> Path:
-    """Where prepared images live: the setting, else $VESALIUS_CACHE, else ~/.cache/vesalius."""
-    return Path(setting or os.environ.get("VESALIUS_CACHE", "") or Path.home() / ".cache" / "vesalius").expanduser()
-
-
 def open_sources(run: Run[Any]) -> Sources:
     """Open and prepare all sources of `run`. DataError where nothing is left; a bad file is set aside and named."""
     if not run.data:
@@ -52,7 +46,7 @@ def open_sources(run: Run[Any]) -> Sources:
         ids = [i for i in dataset.ids if dataset.patient(i) not in unwanted]
         if not ids:
             raise DataError(f"no image is left of {len(dataset.ids)}", file=spec, remedy="Check exclude_patients.")
-        built = build(dataset, ids, steps, cache_folder(run.cache), progress=progress_printer(f"preparing {spec}"))
+        built = build(dataset, ids, steps, _root(run.cache), progress=shower(f"preparing {spec}"))
         caches.append(built.cache)
         aside += [{"file": str(path), "reason": reason} for _, path, reason in built.set_aside]
         bad = {i for i, _, _ in built.set_aside}
@@ -74,11 +68,15 @@ def prepare_only(spec: str, ndim: int, size: int, cache: str) -> str:
     """Fill the cache with a data set; the sentence that says what came of it."""
     dataset = open_dataset(spec)
     steps = steps_for(ndim, size)
-    built = build(dataset, dataset.ids, steps, cache_folder(cache), progress=progress_printer(f"preparing {spec}"))
+    built = build(dataset, dataset.ids, steps, _root(cache), progress=shower(f"preparing {spec}"))
     _say_set_aside([{"file": str(path), "reason": reason} for _, path, reason in built.set_aside])
     return (
         f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
     )
+
+
+def _root(setting: str) -> Path:
+    return Path(setting).expanduser() if setting else default_root()
 
 
 def _unwanted(setting: str, datasets: list[Dataset]) -> frozenset[str]:

@@ -1,35 +1,39 @@
-"""Augmentations in a row: drawn one sample at a time on the host, applied to whole batches where the batch is.
+"""Augmentations in a row: drawn one sample at a time on the host, applied to batches where the batch is.
 
-An augmentation is a small frozen dataclass. `draw` gives the numbers of one sample, `apply` uses those of many; nothing in
-`apply` is random, and no sample's result depends on its neighbours in the batch, bit for bit.
+Nothing in `apply` is random, and no sample's result depends on its neighbours in the batch, bit for bit. On a CPU the
+samples go through the whole row one at a time, so that an image and its copies stay in the core's own cache; what is
+cheap but many (cosines, filter taps) is worked out for the whole batch before, in `terms`.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CHUNK = 8  # images at a time on a CPU: measured, a chunk of 224 x 224 float images and its copies stay near the cache
 
+class Augmentation(ABC):
+    """One random change of an image; subclasses are small frozen dataclasses. `width` numbers say what is done to a sample."""
 
-class Augmentation(Protocol):
-    """What every augmentation offers."""
+    width: int
 
-    @property
-    def width(self) -> int:
-        """How many numbers `draw` gives."""
-        ...
-
+    @abstractmethod
     def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
         """(width,) float32: the parameters of one sample of `ndim` spatial axes."""
-        ...
+
+    @abstractmethod
+    def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """(B, width) and the shape (C, *S) of a sample -> what `change` needs, each (B, ...)."""
+
+    @abstractmethod
+    def change(self, x: Tensor, *terms: Tensor) -> Tensor:
+        """(B, C, *S) float in 0..1 -> (B, C, *S); `x` is left as it was, and may be returned."""
 
     def apply(self, x: Tensor, params: Tensor) -> Tensor:
-        """(B, C, *S) float in 0..1 and (B, width) -> (B, C, *S); `x` is left as it was."""
-        ...
+        """(B, C, *S) float in 0..1 and (B, width) -> (B, C, *S)."""
+        return apply_all([self], x, params)
 
 
 def draw_all(augmentations: Sequence[Augmentation], rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
@@ -38,18 +42,37 @@ def draw_all(augmentations: Sequence[Augmentation], rng: np.random.Generator, nd
 
 
 def apply_all(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) -> Tensor:
-    """(B, C, *S) float in 0..1 and (B, P) -> (B, C, *S): the augmentations one after the other, on the device of `x`."""
-    if x.device.type != "cpu" or len(x) <= CHUNK:
-        return _apply(augmentations, x, params)
-    out = torch.empty_like(x)
-    for start in range(0, len(x), CHUNK):
-        some = slice(start, start + CHUNK)
-        out[some] = _apply(augmentations, x[some], params[some])
+    """(B, C, *S) float in 0..1 and (B, P) -> (B, C, *S): the augmentations one after the other, on the device of `x`.
+
+    x may be in stored units where the first of them is `intensity.ToUnit`.
+    """
+    own = torch.split(params, [a.width for a in augmentations], dim=1)
+    terms = [a.terms(p, tuple(x.shape[1:])) for a, p in zip(augmentations, own, strict=True)]
+    if x.device.type != "cpu" or not augmentations:
+        return _row(augmentations, x, terms)
+    out = torch.empty(x.shape)
+    singles = [[torch.split(term, 1) for term in ts] for ts in terms]
+    for i, sample in enumerate(torch.split(x, 1) if len(x) else ()):
+        out[i] = _row(augmentations, sample, [[single[i] for single in ts] for ts in singles])[0]
     return out
 
 
-def _apply(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) -> Tensor:
-    widths = [a.width for a in augmentations]
-    for augmentation, own in zip(augmentations, params.split(widths, dim=1), strict=True):
-        x = augmentation.apply(x, own)
+def _row(augmentations: Sequence[Augmentation], x: Tensor, terms: Sequence[Sequence[Tensor]]) -> Tensor:
+    for augmentation, own in zip(augmentations, terms, strict=True):
+        x = augmentation.change(x, *own)
     return x
+
+
+def per_sample(values: Tensor, ndim: int) -> Tensor:
+    """(B, *K) -> (B, *K, 1, ..., 1), `ndim` axes of 1 for the channel and space."""
+    return values.view(*values.shape, *(1,) * ndim)
+
+
+def replace(x: Tensor, chosen: list[bool], change: Callable[..., Tensor], *terms: Tensor) -> Tensor:
+    """`x` with its chosen samples put through change(samples, *their terms)."""
+    if not any(chosen):
+        return x
+    if all(chosen):
+        return change(x, *terms)
+    index = torch.tensor([i for i, yes in enumerate(chosen) if yes], device=x.device)
+    return x.index_copy(0, index, change(x[index], *(term[index] for term in terms)))

@@ -5,6 +5,7 @@ device. Shrinking is antialiased with a triangle as wide as the output voxel (as
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -68,25 +69,45 @@ def cut(scan: Readable, box: Box, size: tuple[int, ...]) -> NDArray[Any]:
     return resize(scan.read(box), size)
 
 
+def cut_all(scan: Readable, boxes: Sequence[Box], size: tuple[int, ...]) -> list[NDArray[Any]]:
+    """`cut` of every box, for boxes that overlap: their hull is read from disk once."""
+    start = tuple(min(sides) for sides in zip(*(box.start for box in boxes), strict=True))
+    stop = tuple(max(sides) for sides in zip(*(box.stop for box in boxes), strict=True))
+    hull = scan.read(Box(start, stop))
+    within = (tuple(slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, start, strict=True)) for box in boxes)
+    return [resize(hull[:, *slices], size) for slices in within]
+
+
 def resize(image: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    """(C, *S) -> (C, *size) in the same type, integers rounded; voxel centres at (i + 1/2) / n as everywhere here."""
+    """(C, *S) -> (C, *size) in the same type, integers rounded; voxel i is centred at (i + 1/2) / n of each side."""
     if image.shape[1:] == tuple(size):
         return image
-    if image.dtype == np.uint8 and len(size) == 2:  # torch's integer path: measured faster than Pillow's and than float
-        x = torch.from_numpy(np.ascontiguousarray(image))
-        return interpolate(x[None], size, mode="bilinear", antialias=True)[0].numpy()
+    if image.dtype == np.uint8 and len(size) == 2:
+        return np.stack([resize_rows(resize_rows(grey, size[0]).T, size[1]).T for grey in image])
     resized = resize_axes(torch.from_numpy(image.astype(np.float32)), size).numpy()
     if not np.issubdtype(image.dtype, np.integer):
         return resized.astype(image.dtype)
-    limits = np.iinfo(image.dtype)  # weights are positive and sum to 1 but for rounding
-    return np.rint(resized).clip(limits.min, limits.max).astype(image.dtype)
+    limits = np.iinfo(image.dtype)
+    return np.asarray(np.rint(resized).clip(limits.min, limits.max), image.dtype)
+
+
+def resize_rows(image: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
+    """(H, W) -> (rows, W). torch packs up to four channels into one register and computes all four, so columns are handed
+    over by fours as if they were channels: 2.5 times faster than one grey channel, 4 times faster than Pillow (224 px).
+    """
+    height, width = image.shape
+    padded = np.empty((height, -(-width // 4) * 4), np.uint8)
+    padded[:, :width] = image
+    fours = torch.from_numpy(padded).view(1, height, -1, 4).permute(0, 3, 1, 2)
+    resized = interpolate(fours, (rows, fours.shape[3]), mode="bilinear", antialias=True)
+    return np.asarray(resized.permute(0, 2, 3, 1).reshape(rows, -1).numpy()[:, :width])
 
 
 def resize_axes(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """(C, *S) float -> (C, *size): one matrix product with `triangle_weights` per axis, the strongest shrinking first."""
     axes = sorted(range(len(size)), key=lambda axis: size[axis] / x.shape[axis + 1])
     for axis in axes:
-        weights = torch.from_numpy(triangle_weights(x.shape[axis + 1], size[axis]))
+        weights = torch.from_numpy(triangle_weights(x.shape[axis + 1], size[axis])).to(x.device)
         x = (x.movedim(axis + 1, -1) @ weights.T).movedim(-1, axis + 1)
     return x.contiguous()
 
@@ -98,4 +119,4 @@ def triangle_weights(n: int, m: int) -> NDArray[np.float32]:
     width = max(1.0, step)
     centre = (np.arange(m) + 0.5) * step - 0.5
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n) - centre[:, None]) / width)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)

@@ -1,7 +1,9 @@
-"""Batched augmentations of place: rotation and mirroring."""
+"""Augmentations of place: rotation and mirroring."""
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,19 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from vesalius.views.intensity import per_sample
+from vesalius.views.augment import Augmentation, per_sample
 from vesalius.views.parts import left_right
+
+PLANES = {2: ((0, 1),), 3: ((1, 2), (0, 2), (0, 1))}  # ndim -> the axes (H, W) of the planes across each axis
 
 
 @dataclass(frozen=True)
-class Rotation:
-    """About the centre by an angle uniform in [-degrees, degrees], always; bilinear, zeros come in from outside.
+class Rotation(Augmentation):
+    """About the centre by an angle uniform in [-degrees, degrees], always; zeros come in from outside.
 
-    Adam's code: +-30. Counter-clockwise is positive in 2-D, rows running down. In 3-D the axis to turn about is drawn
-    evenly from the three and the planes across it turn together, in voxels. Parameters: degrees, axis (0 in 2-D).
+    Adam's code: 30, "nearest" (torchvision's default). Positive is counter-clockwise in 2-D, rows running down. In 3-D the
+    axis to turn about is drawn evenly from the three and the planes across it turn together, in voxels; about the second
+    one, y, a frontal projection turns as in 2-D. Parameters: degrees, axis (0 in 2-D).
     """
 
     degrees: float = 30.0
+    mode: Literal["bilinear", "nearest"] = "bilinear"
     width = 2
 
     def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
@@ -29,40 +35,48 @@ class Rotation:
         u, v = rng.random(2).tolist()
         return np.array((self.degrees * (2 * u - 1), int(3 * v) if ndim == 3 else 0), np.float32)
 
-    def apply(self, x: Tensor, params: Tensor) -> Tensor:
-        """(B, C, *S), (B, 2) -> (B, C, *S)."""
-        degrees, axes = params.unbind(1)
+    def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Axis (B,), and how far the sampled place moves per column and per row, x and y in units of `grid_sample` (B, 2)."""
+        axis = params[:, 1].long()
+        sides = torch.tensor([[shape[1 + a] for a in plane] for plane in PLANES[len(shape) - 1]], device=params.device)
+        scale = 2 / sides[axis].flip(1)  # x spans the width
+        cos, sin = torch.cos(params[:, 0] * (math.pi / 180)), torch.sin(params[:, 0] * (math.pi / 180))
+        return axis, torch.stack([cos, sin], 1) * scale, torch.stack([-sin, cos], 1) * scale
+
+    def change(self, x: Tensor, *terms: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, C, *S)."""
+        axes, *steps = terms
         if x.ndim == 4:
-            return rotate_plane(x, degrees)
+            return rotate_planes(x, *steps, mode=self.mode)
         out = torch.empty_like(x)
         for axis in range(3):
             index = (axes == axis).nonzero().squeeze(1)
             planes = x[index].movedim(2 + axis, 2)  # the axis joins the channels: every plane across it turns alike
-            turned = rotate_plane(planes.flatten(1, 2), degrees[index]).view(planes.shape)
+            turned = rotate_planes(planes.flatten(1, 2), *(step[index] for step in steps), mode=self.mode).view(planes.shape)
             out[index] = turned.movedim(2, 2 + axis)
         return out
 
 
-def rotate_plane(x: Tensor, degrees: Tensor) -> Tensor:
-    """(B, C, H, W) turned counter-clockwise by (B,) degrees about its centre, bilinear, zero outside.
+def rotate_planes(x: Tensor, per_column: Tensor, per_row: Tensor, mode: str) -> Tensor:
+    """(B, C, H, W) sampled at places per_column (column - centre) + per_row (row - centre), zero outside.
 
-    With z = column + i row (from the centre, rows running down) the pixel at z comes from z exp(i angle); that is a sum of
-    a term of the column and one of the row, so the grid of B x H x W places costs one addition.
+    A place is a term of the column plus one of the row; with x + iy as one number the grid costs a single addition.
     """
-    height, width = x.shape[2:]
-    cos, sin = torch.cos(degrees * (math.pi / 180)), torch.sin(degrees * (math.pi / 180))
-    columns = torch.complex(cos * (2 / width), sin * (2 / height))[:, None] * _from_centre(width, x)
-    rows = torch.complex(-sin * (2 / width), cos * (2 / height))[:, None] * _from_centre(height, x)
-    grid = torch.view_as_real(columns[:, None, :] + rows[:, :, None])
-    return grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    rows, columns = (from_centre(n, x.device) for n in x.shape[2:])
+    columns = torch.view_as_complex(columns * per_column[:, None])[:, None, :]  # (B, 1, W)
+    rows = torch.view_as_complex(rows * per_row[:, None])[:, :, None]  # (B, H, 1)
+    grid = torch.view_as_real(columns + rows)
+    return grid_sample(x, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
-def _from_centre(n: int, like: Tensor) -> Tensor:
-    return torch.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2
+@lru_cache(maxsize=64)
+def from_centre(n: int, device: torch.device) -> Tensor:
+    """(n, 1): 0 .. n - 1 less their mean."""
+    return (torch.arange(n, dtype=torch.float32, device=device) - (n - 1) / 2)[:, None]
 
 
 @dataclass(frozen=True)
-class HorizontalFlip:
+class HorizontalFlip(Augmentation):
     """Left and right swapped with probability p (MoCo-v2: 0.5): columns in 2-D, x in 3-D. Parameter: 1 or 0."""
 
     p: float = 0.5
@@ -72,7 +86,10 @@ class HorizontalFlip:
         """(1,) float32."""
         return np.array([rng.random() < self.p], np.float32)
 
-    def apply(self, x: Tensor, params: Tensor) -> Tensor:
-        """(B, C, *S), (B, 1) -> (B, C, *S)."""
-        mirrored = x.flip(2 + left_right(x.ndim - 2))
-        return torch.where(per_sample(params[:, 0] > 0, x), mirrored, x)
+    def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Whether, (B, 1, ..., 1)."""
+        return (per_sample(params[:, 0] > 0, len(shape)),)
+
+    def change(self, x: Tensor, *terms: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, C, *S)."""
+        return torch.where(terms[0], x.flip(2 + left_right(x.ndim - 2)), x)

@@ -114,9 +114,9 @@ class OnDisk(ABC):
 
     def read(self, id: str, /) -> Scan:
         """The image as stored, with its id, patient and what the tables say about it."""
-        from vesalius.data import files  # the readers of medical formats load when an image is read, not before
+        from vesalius.data.files import read  # Pillow loads when an image is read, not before
 
-        scan = files.read(self.path(id))
+        scan = read(self.path(id))
         return dataclasses.replace(scan, id=id, patient=self.patient(id), meta={**scan.meta, **self.meta(id)})
 
     def meta(self, id: str, /) -> dict[str, str]:

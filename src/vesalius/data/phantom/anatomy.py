@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vesalius.data.phantom.frame import LABEL, Frame
+from vesalius.data.phantom.frame import LABEL, SIDES, Frame
 from vesalius.data.phantom.shapes import Blob, Floats, Part, Stack, Tube
 from vesalius.data.phantom.skeleton import bones
 
 VERSION = 1  # of the generator: raise it whenever any pixel changes
-SIDES = ((1, "right"), (-1, "left"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +63,9 @@ def _skin(frame: Frame) -> list[Part]:
     arms = [np.array(((150, -26, 52), (176, -28, 62), (198, -26, -20), (234, -24, -190))) * (s, 1, 1) for s, _ in SIDES]
     parts = [Part(Tube(frame.place(arm), np.array((34, 34, 40, 38)) + fat / 2), -95, 12, label) for arm in arms]
     if frame.female:
-        size = 0.8 + frame.fat / 50
+        size = 0.75 + frame.fat / 80
         for s, _ in SIDES:
-            breast = Blob(frame.place((74 * s, 92, -78)), frame.lengths(54 * size, 44 * size, 50 * size), 0, 2.2)
+            breast = Blob(frame.place((74 * s, 84, -84)), frame.lengths(56 * size, 40 * size, 52 * size), 0, 1.8)
             parts.append(Part(breast, -30, 25, label))
     parts.append(Part(Stack(frame.knots(outer), 2.5), -95, 15, label))
     parts += [Part(Tube(frame.place(arm), np.array((34, 32, 36, 34))), 45, 12, label) for arm in arms]

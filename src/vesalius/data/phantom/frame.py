@@ -6,6 +6,7 @@ The numbers are those of an adult's textbook anatomy, rounded: heights of verteb
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
 from vesalius.data.phantom.shapes import Floats
@@ -25,6 +26,7 @@ STRUCTURES = (
     "kidney_right",
     "kidney_left",
 )  # label k of a voxel is STRUCTURES[k - 1]; the mask of the trunk is every voxel of the body
+SIDES = ((1, "right"), (-1, "left"))  # sign of x, name
 LABEL = {name: k + 1 for k, name in enumerate(STRUCTURES)}
 
 VERTEBRAE = ("C5", "C6", "C7", *(f"T{k}" for k in range(1, 13)), "L1", "L2", "L3", "L4", "L5")
@@ -96,12 +98,12 @@ class Frame:
         a, b, y = PchipInterpolator(_CAGE[:, 0], _CAGE[:, 1:])(np.clip(z, -320, 115)).T
         return a * (1 - self.taper * z / 150), b, y
 
-    def place(self, points: Floats) -> Floats:
+    def place(self, points: ArrayLike) -> Floats:
         """Canonical points (..., 3) -> this person's, mm."""
-        points = np.asarray(points, float)
-        x, z = points[..., 0], points[..., 2]
-        phase = np.einsum("...k,dwk->...dw", points, self.waves[..., :3]) + self.waves[..., 3]
-        moved = points + (np.sin(phase) * self.waves[..., 4]).sum(-1)
+        at = np.asarray(points, float)
+        x, z = at[..., 0], at[..., 2]
+        phase = np.einsum("...k,dwk->...dw", at, self.waves[..., :3]) + self.waves[..., 3]
+        moved = at + (np.sin(phase) * self.waves[..., 4]).sum(-1)
         moved[..., 0] += self.scoliosis[0] * np.sin(z / 70 + self.scoliosis[1]) * np.exp(-((x / 110) ** 2))
         return np.asarray(moved * self.scale)
 

@@ -22,11 +22,11 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, scale: Floats) -> "Pose":
-        """A patient never stands quite straight: tilt +-15, yaw +-6, pitch +-5 degrees; shift; magnification."""
-        tilt, yaw, pitch = np.deg2rad(rng.uniform(-1, 1, 3) * (15, 6, 5))
+        """A patient never stands quite straight: tilt +-20, yaw +-8, pitch +-6 degrees; shift; magnification."""
+        tilt, yaw, pitch = np.deg2rad(rng.uniform(-1, 1, 3) * (20, 8, 6))
         turn = _rotation(1, tilt) @ _rotation(0, pitch) @ _rotation(2, yaw)
         shift = rng.uniform(-1, 1, 3) * (30, 8, 30)
-        return cls(turn, np.array(CENTRE) * scale, shift, FIELD * float(rng.uniform(0.84, 1.16)))
+        return cls(turn, np.array(CENTRE) * scale, shift, FIELD * float(rng.uniform(0.76, 1.3)))
 
     def world(self, points: Floats) -> Floats:
         """Body mm (..., 3) -> world RAS+ mm."""

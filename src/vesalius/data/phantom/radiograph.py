@@ -1,15 +1,15 @@
-"""From a body to a radiograph: projection along parallel rays, Beer-Lambert, exposure."""
+"""From a body to a radiograph: projection along parallel rays, then exposure."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform, gaussian_filter, uniform_filter
+from scipy.ndimage import affine_transform
 
 from vesalius.data.phantom.anatomy import Body
+from vesalius.data.phantom.exposure import expose
 from vesalius.data.phantom.frame import STRUCTURES
 from vesalius.data.phantom.pose import Pose
 from vesalius.data.phantom.shapes import Floats, Grid, label, paint, texture
 
-WATER = 0.0195  # attenuation of water, 1/mm, near 70 keV
 LAYER = 9.0  # mm of tissue between two samples along a ray; a part fills a voxel in proportion, so little is lost
 
 
@@ -82,41 +82,3 @@ def _gather(slabs: NDArray[np.float32], drifts: Floats, shadow: bool) -> NDArray
         here = (1 - v) * rows[:, k : k + nz] + v * rows[:, k + 1 : k + 1 + nz]
         total = np.maximum(total, here) if shadow else total + here
     return total
-
-
-def expose(path: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Water-equivalent mm (size, size) -> grey uint8, bone bright: Beer-Lambert, scatter, focal spot, quanta, film.
-
-    The last steps are those of a digital machine: logarithm, some of the slow variation taken out, a window, a curve.
-    """
-    size = len(path)
-    beam = np.exp(-WATER * rng.uniform(0.92, 1.08) * path)
-    beam += rng.uniform(0.1, 0.35) * _blur(beam, 0.07 * size)
-    beam = gaussian_filter(beam, rng.uniform(0.2, 0.7) * size / 256)
-    quanta = 10 ** rng.uniform(4.0, 5.0)
-    beam += np.sqrt(beam / quanta) * rng.standard_normal(path.shape, np.float32)
-    signal = -np.log(np.maximum(beam, 1e-4))
-    signal -= rng.uniform(0.35, 0.75) * _blur(signal, rng.uniform(0.05, 0.11) * size)
-    middle = signal[size // 8 : -size // 8, size // 8 : -size // 8]
-    low, high = np.percentile(middle, (rng.uniform(0.5, 4), rng.uniform(95, 99.8)))
-    grey = np.clip((signal - low) / (high - low), 0, 1.0) ** rng.uniform(0.75, 1.4)
-    grey = np.clip(rng.uniform(0, 0.12) + rng.uniform(0.78, 1.0) * grey, 0, 1)
-    if rng.random() < 0.35:
-        grey = _collimate(grey, rng)
-    return np.round(255 * grey).astype(np.uint8)
-
-
-def _blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Nearly a Gaussian of `sigma` pixels: three box filters, whose cost does not grow with sigma."""
-    for _ in range(3):
-        image = uniform_filter(image, max(round(np.sqrt(4 * sigma**2 + 1)), 1))
-    return image
-
-
-def _collimate(grey: Floats, rng: np.random.Generator) -> Floats:
-    """The diaphragm of the tube leaves a black border."""
-    size = len(grey)
-    top, bottom, left, right = (rng.uniform(0, 0.07, 4) * size).astype(int)
-    kept = np.zeros_like(grey)
-    kept[top : size - bottom, left : size - right] = grey[top : size - bottom, left : size - right]
-    return kept

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 Floats = NDArray[np.floating]
@@ -25,10 +25,11 @@ class Grid:
     y: Floats
 
     @classmethod
-    def cover(cls, low: Sequence[float], high: Sequence[float], step: Sequence[float]) -> "Grid":
+    def cover(cls, low: ArrayLike, high: ArrayLike, step: ArrayLike) -> "Grid":
         """The box from `low` to `high`, (x, y, z) mm, in voxels of `step` mm."""
         x, y, z = (
-            a + h * (0.5 + np.arange(max(round((b - a) / h), 1))) for a, b, h in zip(low, high, step, strict=True)
+            a + h * (0.5 + np.arange(max(round((b - a) / h), 1)))
+            for a, b, h in zip(*(np.asarray(v, float) for v in (low, high, step)), strict=True)
         )
         return cls(x, z, y)
 
@@ -131,31 +132,39 @@ class Tube:
 
     def cross(self, grid: Grid) -> Crossing:
         """Where the rays of `grid` cross it: the union over its segments."""
-        p, r = self.points[:-1].T[..., None, None], self.radii[:-1, None, None]
-        along, thin = np.diff(self.points, axis=0).T[..., None, None], np.diff(self.radii)[:, None, None]
-        ix, iz = (self._window(axis, centres) for axis, centres in ((0, grid.x), (2, grid.z)))
-        dx, dz = grid.x[ix][:, :, None] - p[0], grid.z[iz][:, None, :] - p[2]
-        t = np.clip((dx * along[0] + dz * along[2]) / np.maximum(along[0] ** 2 + along[2] ** 2, 1e-9), 0, 1)
-        square = (r + t * thin) ** 2 - (dx - t * along[0]) ** 2 - (dz - t * along[2]) ** 2
-        met = np.nonzero(square > 0)
-        half, middle = self.flat * np.sqrt(square[met]), (p[1] + t * along[1])[met]
-        corner = int(ix.min()), int(iz.min())
-        shape = int(ix.max()) - corner[0] + 1, int(iz.max()) - corner[1] + 1
-        ray = (ix[met[0], met[1]] - corner[0]) * shape[1] + iz[met[0], met[2]] - corner[1]
-        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-        np.minimum.at(low.reshape(-1), ray, middle - half)
-        np.maximum.at(high.reshape(-1), ray, middle + half)
-        i, k = np.nonzero(high > low)
-        return Crossing(i + corner[0], k + corner[1], low[i, k], high[i, k])
+        start, along, thin = self.points[:-1], np.diff(self.points, axis=0), np.diff(self.radii)
+        origin = np.array((grid.x[0], grid.z[0]))
+        step = np.array((grid.x[1], grid.z[1])) - origin
+        low = np.minimum(start, self.points[1:])[:, ::2] - np.maximum(self.radii[:-1], self.radii[1:])[:, None]
+        first = np.floor((low - origin) / step).astype(np.intp)
+        width = np.ceil((np.abs(along[:, ::2]).max(0) + 2 * self.radii.max()) / step).astype(int) + 2
+        ix, iz = (
+            first[:, axis, None] + np.arange(width[axis]) for axis in (0, 1)
+        )  # (segments, w): what each may touch
+        dx = (origin[0] + step[0] * ix - start[:, :1])[:, :, None]
+        dz = (origin[1] + step[1] * iz - start[:, 2:])[:, None, :]
+        ex, ey, ez = along.T[..., None, None]
+        t = np.minimum(np.maximum((dx * ex + dz * ez) / np.maximum(ex * ex + ez * ez, 1e-9), 0), 1)
+        square = (self.radii[:-1, None, None] + t * thin[:, None, None]) ** 2 - (dx - t * ex) ** 2 - (dz - t * ez) ** 2
+        known_x, known_z = (ix >= 0) & (ix < len(grid.x)), (iz >= 0) & (iz < len(grid.z))
+        s, i, k = np.nonzero((square > 0) & known_x[:, :, None] & known_z[:, None, :])
+        half = self.flat * np.sqrt(square[s, i, k])
+        middle = start[s, 1] + t[s, i, k] * ey[s, 0, 0]
+        return _union(ix[s, i], iz[s, k], middle - half, middle + half)
 
-    def _window(self, axis: int, centres: Floats) -> NDArray[np.intp]:
-        """(segments, w) indices of the centres that each segment may touch, along one axis."""
-        ends = np.stack((self.points[:-1, axis], self.points[1:, axis]))
-        reach = np.maximum(self.radii[:-1], self.radii[1:])
-        step = centres[1] - centres[0]
-        first = np.floor((ends.min(0) - reach - centres[0]) / step).astype(int)
-        width = int(np.ceil(((ends.max(0) - ends.min(0)) + 2 * reach).max(initial=0) / step)) + 2
-        return np.clip(first[:, None] + np.arange(width), 0, len(centres) - 1)
+
+def _union(ix: NDArray[np.intp], iz: NDArray[np.intp], low: Floats, high: Floats) -> Crossing:
+    """One interval a ray, from its lowest to its highest, where (ix, iz) may name a ray many times."""
+    if not len(ix):
+        return Crossing(ix, iz, low, high)
+    corner = int(ix.min()), int(iz.min())
+    shape = int(ix.max()) - corner[0] + 1, int(iz.max()) - corner[1] + 1
+    lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
+    ray = (ix - corner[0]) * shape[1] + iz - corner[1]
+    np.minimum.at(lowest.reshape(-1), ray, low)
+    np.maximum.at(highest.reshape(-1), ray, high)
+    i, k = np.nonzero(highest > lowest)
+    return Crossing(i + corner[0], k + corner[1], lowest[i, k], highest[i, k])
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,4 +241,5 @@ def _spline(position: Floats, n: int) -> NDArray[np.float32]:
     """(m, n) rows of quadratic B-spline weights at `position`, (m,), in lattice steps, scaled to unit energy."""
     away = np.abs(position[:, None] - np.arange(n))
     weights = np.where(away < 0.5, 0.75 - away**2, 0.5 * np.maximum(1.5 - away, 0) ** 2)
-    return (weights / np.sqrt((weights**2).sum(1, keepdims=True).clip(1e-6))).astype(np.float32)
+    energy = np.maximum((weights**2).sum(1, keepdims=True), 1e-6)
+    return np.asarray(weights / np.sqrt(energy), np.float32)

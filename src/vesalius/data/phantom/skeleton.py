@@ -2,20 +2,24 @@
 
 import numpy as np
 
-from vesalius.data.phantom.frame import CURVE, HEIGHT, LABEL, VERTEBRAE, Frame
+from vesalius.data.phantom.frame import CURVE, HEIGHT, LABEL, SIDES, VERTEBRAE, Frame
 from vesalius.data.phantom.shapes import Blob, Floats, Part, Tube
 
 CORTEX, MARROW = 1250.0, 160.0  # HU
 RIBS = range(1, 12)  # pairs
+LEVELS = ("T1", "T4", "T6", "T8", "T10", "T12")  # which bones carry landmarks
+RIBS_BEHIND, RIBS_BESIDE, RIBS_BEFORE = (4, 5, 6, 7, 8), (5, 6, 7), (3, 4, 5)
 
 
 def bones(frame: Frame) -> tuple[list[Part], dict[str, Floats]]:
     """Parts in the order in which they are painted, and landmarks (3,) in mm."""
     landmarks: dict[str, Floats] = {}
-    parts = [*_shoulders(frame, landmarks), *_sternum(frame), *_pelvis(frame), *_spine(frame, landmarks)]
-    for side in (1, -1):
+    parts = [*_shoulders(frame), *_sternum(frame), *_pelvis(frame), *_spine(frame, landmarks)]
+    for side, name in SIDES:
         for number in RIBS:
-            parts += _rib(frame, number, side)
+            path = rib_path(frame, number, side)
+            parts += _rib(frame, number, path)
+            _mark(frame, number, name, path, landmarks)
     return parts + _clavicles(frame, landmarks), landmarks
 
 
@@ -53,12 +57,12 @@ def _spine(frame: Frame, landmarks: dict[str, Floats]) -> list[Part]:
             parts.append(Part(Blob(pedicle, frame.lengths(3.2, 9, 5)), 600 * dense, 40, label))
         spinous = np.array(((0, -26, -2), (0, -36, -0.45 * gap), (0, -44, -0.8 * gap)))
         parts.append(Part(Tube(frame.place(middle + spinous), np.array((4, 3.4, 4.0)), 1.5), 480 * dense, 50, label))
-        if name in ("T1", "T8", "T12"):
+        if name in LEVELS:
             landmarks[f"vertebra_{name.lower()}"] = body
     return parts
 
 
-def rib_path(frame: Frame, number: int, side: int, n: int = 30) -> Floats:
+def rib_path(frame: Frame, number: int, side: int, n: int = 24) -> Floats:
     """(n, 3) canonical points from the spine around the chest to the cartilage; side is 1 for right, -1 for left."""
     start = HEIGHT[f"T{number}"] + 5
     drop = frame.slope * float(np.interp(number, (1, 2, 4, 7, 9, 11), (32, 52, 88, 118, 112, 70)))
@@ -73,9 +77,19 @@ def rib_path(frame: Frame, number: int, side: int, n: int = 30) -> Floats:
     return np.concatenate((head, wall)) * (side, 1, 1)
 
 
-def _rib(frame: Frame, number: int, side: int) -> list[Part]:
+def _mark(frame: Frame, number: int, side: str, path: Floats, landmarks: dict[str, Floats]) -> None:
+    """Landmarks of some ribs: behind, 75 mm from the midline; at the side; in front, where the cartilage begins."""
+    turn = int(np.argmax(np.abs(path[:, 0])))
+    if number in RIBS_BEHIND:
+        landmarks[f"rib_{number}_posterior_{side}"] = frame.place(path[int(np.argmax(np.abs(path[:, 0]) > 75))])
+    if number in RIBS_BESIDE:
+        landmarks[f"rib_{number}_lateral_{side}"] = frame.place(path[turn])
+    if number in RIBS_BEFORE:
+        landmarks[f"rib_{number}_anterior_{side}"] = frame.place(path[-1])
+
+
+def _rib(frame: Frame, number: int, path: Floats) -> list[Part]:
     """In two halves, behind and in front of its most lateral point, so that no ray meets a half twice."""
-    path = rib_path(frame, number, side)
     radii = float(np.interp(number, (1, 4, 11), (6.4, 6.2, 5.0))) * np.linspace(0.85, 1.1, len(path))
     turn = int(np.argmax(np.abs(path[:, 0])))
     halves = [slice(0, turn + 1), slice(turn, None)]
@@ -89,13 +103,13 @@ def _rib(frame: Frame, number: int, side: int) -> list[Part]:
 
 def _clavicles(frame: Frame, landmarks: dict[str, Floats]) -> list[Part]:
     parts: list[Part] = []
-    for side, name in ((1, "right"), (-1, "left")):
+    for side, name in SIDES:
         points = np.array(((13, 62, 60), (32, 62, 66), (60, 52, 73), (92, 26, 82), (122, 0, 90), (150, -14, 91)), float)
         points[:, 2] += np.linspace(0, 8, 6) * (frame.slope - 1) * 8
         points *= (side, 1, 1)
         parts += _bone(frame, points, np.array((8.5, 6.6, 5.6, 5.4, 5.8, 6.5)), LABEL["clavicles"])
         landmarks[f"clavicle_medial_{name}"] = frame.place(points[0])
-        landmarks[f"clavicle_lateral_{name}"] = frame.place(points[-1])
+        landmarks[f"clavicle_middle_{name}"] = frame.place(points[3])
     return parts
 
 
@@ -115,9 +129,9 @@ def _pelvis(frame: Frame) -> list[Part]:
     return [Part(shape, 300 * frame.bone, 50) for shape in (sacrum, *wings)]
 
 
-def _shoulders(frame: Frame, landmarks: dict[str, Floats]) -> list[Part]:
+def _shoulders(frame: Frame) -> list[Part]:
     parts: list[Part] = []
-    for side, name in ((1, "right"), (-1, "left")):
+    for side in (1, -1):
         mirror = np.array((side, 1, 1))
         blade = Blob(frame.place((128, -84, 18) * mirror), frame.lengths(27, 4, 66), side * 0.28, 2.6, (side * 0.35, 0))
         parts.append(Part(blade, 330 * frame.bone, 60))
@@ -131,5 +145,4 @@ def _shoulders(frame: Frame, landmarks: dict[str, Floats]) -> list[Part]:
         parts += _bone(frame, shaft, np.array((17, 12, 11, 11)), 0)
         parts.append(Part(Blob(frame.place(head), frame.lengths(24, 22, 24)), 420 * frame.bone, 50))
         parts.append(Part(Blob(frame.place(head), frame.lengths(21.5, 20, 21.5)), 230 * frame.bone, 50))
-        landmarks[f"shoulder_{name}"] = frame.place(head)
     return parts

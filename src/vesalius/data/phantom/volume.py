@@ -1,6 +1,6 @@
 """From a body to a volume in HU, as a CT scanner gives it."""
 
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from vesalius.data.phantom.pose import Pose
 from vesalius.data.phantom.shapes import AIR, Floats, Grid, label, paint, texture
 
 LOW, HIGH = np.array((-216.0, -132.0, -294.0)), np.array((216.0, 132.0, 162.0))  # world mm: the field of view
-Voxel = TypeVar("Voxel", bound=np.generic)
+Voxel = TypeVar("Voxel", np.float32, np.uint8)
 
 
 def affine(spacing: float) -> Floats:
@@ -50,11 +50,14 @@ def _grid(body: Body, pose: Pose, spacing: float) -> Grid:
     return Grid.cover(low, high, (spacing,) * 3)
 
 
-def _posed(painted: NDArray[Voxel], grid: Grid, pose: Pose, spacing: float, order: int) -> NDArray[Voxel]:
+def _posed(painted: NDArray[Voxel], grid: Grid, pose: Pose, spacing: float, order: Literal[0, 1]) -> NDArray[Voxel]:
     """Voxels (nx, nz, ny) of the body's own frame -> (x, y, z) of the world's."""
     first = np.array((grid.x[0], grid.y[0], grid.z[0]))
     step = np.array((grid.x[1] - grid.x[0], grid.y[1] - grid.y[0], grid.z[1] - grid.z[0]))
     matrix = pose.turn.T * spacing / step[:, None]
     offset = (pose.body(affine(spacing)[:3, 3]) - first) / step
     body = np.ascontiguousarray(painted.transpose(0, 2, 1))
-    return np.asarray(affine_transform(body, matrix, offset, shape(spacing), order=order, mode="nearest"))
+    posed: NDArray[Any] = np.asarray(
+        affine_transform(body, matrix, offset, shape(spacing), order=order, mode="nearest")
+    )
+    return posed

@@ -13,6 +13,21 @@ from vesalius.space import resample
 
 
 @dataclass(frozen=True)
+class Dimensions(Step):
+    """Changes nothing, and refuses what has another number of axes: a volume where radiographs are meant."""
+
+    ndim: int = 2
+
+    def fit(self, scan: Scan) -> Fit:
+        """DataError unless the scan has `ndim` spatial axes."""
+        if scan.ndim != self.ndim:
+            sides = " x ".join(map(str, scan.shape))
+            reason = f"an image of {sides} voxels where {self.ndim}-D ones are needed"
+            raise DataError(reason, file=scan.id, remedy=f"Set ndim to {scan.ndim}, or leave the file out.")
+        return {}
+
+
+@dataclass(frozen=True)
 class CropBorder(Step):
     """Cut away the faces of the image on which no voxel exceeds `threshold` (in stored units).
 
