@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "pretrain"]
 
 
-def pretrain(method: str, *data: str, out: str | Path, resume: bool = False, **settings: Any) -> Path:
+def pretrain(method: str, /, *data: str, out: str | Path, resume: bool = False, **settings: Any) -> Path:
     """Pretrain an encoder with `method` on `data` into folder `out`; the same as `vesalius pretrain METHOD DATA`.
 
     settings: those of `vesalius pretrain METHOD --help`, nested ones as dictionaries: optim={"lr": 0.1}.

@@ -5,6 +5,7 @@ One file, written beside its place and then renamed, so that a crash or a full d
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,10 +70,32 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        remedy = (
-            "Make room or choose another folder; what was saved before is untouched, so --resume goes on from there."
-        )
-        raise CheckpointError(f"could not be written ({error.strerror})", file=path, remedy=remedy) from error
+        raise not_written(path, error) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line of text; CheckpointError where the disk refuses."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: OSError) -> CheckpointError:
+    """The error for a file that the disk refused."""
+    remedy = "Make room or choose another folder; what was saved before is untouched, so --resume goes on from there."
+    return CheckpointError(f"could not be written ({error.strerror or error})", file=path, remedy=remedy)
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` where it is not there; CheckpointError, before any work, where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        remedy = "Choose another folder, or change its permissions."
+        raise CheckpointError(f"nothing can be written there ({error.strerror})", file=folder, remedy=remedy) from error
 
 
 def describe(path: Path) -> Card:
@@ -120,12 +143,14 @@ class _readable:
         with open(self.path, "rb") as file:
             head = file.read(16)
         if head[:1] == b"\x80" or head[:4] == b"PK\x03\x04":
-            remedy = "A pickle can run any code, so it is never loaded here; use a .safetensors file."
+            remedy = "A pickle can run any code, so it is never loaded here: give a .safetensors file."
             raise CheckpointError("is a pickle (PyTorch .pt or .pth), not a checkpoint", file=self.path, remedy=remedy)
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, SafetensorError | OSError | ValueError):
-            remedy = "The file is damaged or of another kind; use the one before it."
+            remedy = (
+                "It is damaged or of another kind: give one that vesalius wrote, such as the run's stage0.safetensors."
+            )
             raise CheckpointError(
                 f"is not a readable safetensors file ({error})", file=self.path, remedy=remedy
             ) from error
@@ -136,9 +161,10 @@ def _card(path: Path, text: str | None) -> Card:
         remedy = "Only files that vesalius wrote explain themselves."
         raise CheckpointError("holds weights but no vesalius card", file=path, remedy=remedy)
     values = json.loads(text)
-    if values.get("format") != FORMAT:
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
         remedy = f"This version reads format {FORMAT}; install the version that wrote it."
-        raise CheckpointError(f"has format {values.get('format')}", file=path, remedy=remedy)
+        raise CheckpointError(f"has format {found}", file=path, remedy=remedy)
     try:
         return from_dict(Card, values)
     except SettingError as error:

@@ -43,18 +43,19 @@ def inspect(words: Words) -> None:
 def prepare(words: Words) -> None:
     """read DATA once into the cache that training reads from; can be stopped and started again"""
 
-    def command(data: str, /, ndim: int = 2, size: int = 512, cache: str = "") -> None:
+    def command(data: str, /, ndim: int = 2, size: int = 512, grey: bool = True, cache: str = "") -> None:
         """Prepare a data set.
 
         Args:
             data: PATH, NAME:PATH or NAME:PATH?option=value
             ndim: 2 or 3
             size: short side of 2-D images, in pixels; smaller ones stay as they are
+            grey: 2-D images become one channel; --no-grey for fundus photographs and other colour
             cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
         """
         from vesalius.train.sources import prepare_only
 
-        print(prepare_only(data, ndim, size, cache))
+        print(prepare_only(data, ndim, size, cache, grey))
 
     _parse(command, words, "prepare")
 
@@ -79,6 +80,8 @@ def pretrain(words: Words) -> None:
         print(f"{about}\nSettings of a method: vesalius pretrain METHOD --help")
         return
     start = read(Path(config)) if config else configure(leading.pop(0), {})
+    if config and leading[:1] == [start.name]:  # said twice: once in the file
+        leading.pop(0)
     _known(rest, to_dict(start))
     if leading:
         start = dataclasses.replace(start, data=tuple(leading))
@@ -172,10 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         from vesalius.settings import unknown
 
-        print(f"error: {unknown(f'command {words[0]}', words[0], tuple(COMMANDS))}", file=sys.stderr)
+        print(f"error: {unknown(words[0], words[0], tuple(COMMANDS), 'command')}", file=sys.stderr)
         return 2
     try:
         COMMANDS[words[0]](words[1:])
+    except SystemExit as stop:  # after --help
+        return int(stop.code or 0)
     except VesaliusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingError) else 1
@@ -234,7 +239,9 @@ def _first_flag(words: Words) -> int:
 def _take(words: Words, flag: str) -> tuple[str | None, Words]:
     """The value after `flag`, and the words without both."""
     for place, word in enumerate(words):
-        if word == flag and place + 1 < len(words):
+        if word == flag and words[place + 1 : place + 2] in ([], ["--resume"]):
+            raise SettingError(f"{flag} names no file", remedy=f"Write {flag} RUN/config.json.")
+        if word == flag:
             return words[place + 1], words[:place] + words[place + 2 :]
         if word.startswith(f"{flag}="):
             return word.split("=", 1)[1], words[:place] + words[place + 1 :]

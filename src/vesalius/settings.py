@@ -58,11 +58,11 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
     return kind(**converted)
 
 
-def unknown(name: str, key: str, known: tuple[str, ...]) -> SettingError:
-    """The error for a key that nobody knows, with the near names."""
+def unknown(name: str, key: str, known: tuple[str, ...], what: str = "setting") -> SettingError:
+    """The error for a `what` called `name` that nobody knows, with the names near to `key`."""
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
-    return SettingError(f"unknown setting {name}", remedy=remedy)
+    return SettingError(f"unknown {what} {name}", remedy=remedy)
 
 
 def convert(value: Any, hint: Any, name: str) -> Any:

@@ -24,15 +24,20 @@ class Loaded:
     card: Card
 
 
-def build(name: str, ndim: int = 2, in_channels: int = 3) -> Any:
-    """A randomly initialised Backbone called `name` (see BACKBONES); draw from torch's generator. Error: SettingError."""
+def build(
+    name: str, ndim: int = 2, in_channels: int = 3, mean: list[float] | None = None, std: list[float] | None = None
+) -> Any:
+    """A randomly initialised Backbone called `name` (see BACKBONES), drawn from torch's generator. Error: SettingError.
+
+    mean, std: of each channel of images in 0..1; the network's own by default.
+    """
     from vesalius.models.resnet import resnet
 
     if name not in BACKBONES:
-        raise unknown(f"backbone {name}", name, BACKBONES)
+        raise unknown(name, name, BACKBONES, "backbone")
     if ndim not in (2, 3):
         raise SettingError(f"setting ndim is {ndim}", remedy="Images have 2 or 3 dimensions.")
-    return resnet(int(name.removeprefix("resnet")), ndim, in_channels)
+    return resnet(int(name.removeprefix("resnet")), ndim, in_channels, mean, std)
 
 
 def description(name: str, backbone: Any) -> dict[str, Any]:
@@ -50,19 +55,40 @@ def description(name: str, backbone: Any) -> dict[str, Any]:
 
 def load(source: str | Path) -> Loaded:
     """The encoder of a run folder or file, in eval mode, fp32, on the CPU. Error: CheckpointError says what misfits."""
-    path = Path(source)
-    if path.is_dir():
-        path = path / "encoder.safetensors"
+    path = encoder_file(Path(source))
     tensors, card = checkpoint.read(path)
     if card.kind != "encoder":
         remedy = "Give the run's encoder.safetensors."
         raise CheckpointError(f"holds a {card.kind}, not an encoder", file=path, remedy=remedy)
-    backbone = build(*(card.backbone[key] for key in ("name", "ndim", "in_channels")))
-    assert isinstance(backbone, nn.Module)
+    backbone = _described(card, path)
     checkpoint.load_strictly(
         backbone, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, path
     )
     return Loaded(backbone.eval(), card)
+
+
+def encoder_file(source: Path) -> Path:
+    """The encoder of a run's folder, or the file itself. CheckpointError where a folder holds none."""
+    if not source.is_dir():
+        return source
+    stages = sorted(source.glob("stage*.safetensors"))
+    if not (source / "encoder.safetensors").exists():
+        done = f"or give the encoder of a stage that did, {stages[-1]}" if stages else "or give a .safetensors file"
+        remedy = f"Has its run finished? Go on with it (--resume), {done}."
+        raise CheckpointError("is a folder without encoder.safetensors", file=source, remedy=remedy)
+    return source / "encoder.safetensors"
+
+
+def _described(card: Card, path: Path) -> nn.Module:
+    """The network that a card describes, with random weights. CheckpointError where it describes none that we know."""
+    try:
+        values = {key: card.backbone[key] for key in ("name", "ndim", "in_channels", "mean", "std")}
+        backbone = build(**values)
+    except (SettingError, KeyError, TypeError, ValueError) as error:
+        remedy = "Was it written by another version of vesalius? Install that one."
+        raise CheckpointError(f"describes no network known here ({error})", file=path, remedy=remedy) from error
+    assert isinstance(backbone, nn.Module)
+    return backbone
 
 
 def export(source: Path, out: Path) -> Path:

@@ -1,7 +1,6 @@
 """Jitter, grayscale, blur and units against Pillow, scipy and colorsys; the whole of Adam's view against the reference."""
 
 import colorsys
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +151,13 @@ def test_the_input_is_left_as_it_was_and_empty_batches_pass() -> None:
     assert apply_all((), x, torch.zeros(2, 0)) is x
 
 
+def test_a_network_may_be_trained_on_the_result() -> None:
+    views = apply_all((GaussianBlur(p=1), Rotation()), images(7, (2, 1, 8, 8)), torch.tensor([[1.0, 9.0, 0.0]] * 2))
+    weight = torch.ones(1, requires_grad=True)
+    (views * weight).sum().backward()
+    torch.testing.assert_close(weight.grad, views.sum()[None])
+
+
 class Recorder:
     """A generator that notes what the reference draws, so that our view can be made of the same numbers."""
 
@@ -181,11 +187,11 @@ class Recorder:
         return (slice(y, y + h), slice(x, x + w)), np.array((*jitter, sigma, rest.pop(0)[2], 0), np.float32)
 
 
-def test_adam_views_have_the_reference_s_moments() -> None:
+def test_adam_views_have_the_reference_s_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Same images, same numbers: mean, deviation, quantiles and spectrum of 96 views agree; so does each view by itself."""
     if not (SHARED / "bench").is_dir():
         pytest.skip("the reference implementation and the radiographs are not in shared/ beside the checkout")
-    sys.path.insert(0, str(SHARED / "bench"))
+    monkeypatch.syspath_prepend(SHARED / "bench")
     reference = pytest.importorskip("reference")
     row = (ToUnit(), ColorJitter(), GaussianBlur(), Rotation(mode="nearest"))
     ours, theirs = [], []
@@ -212,11 +218,11 @@ def test_adam_views_have_the_reference_s_moments() -> None:
         assert spectra[0][band].sum() == pytest.approx(spectra[1][band].sum(), rel=0.1)
 
 
-def test_our_own_draws_follow_the_reference_s() -> None:
+def test_our_own_draws_follow_the_reference_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """The numbers that the reference draws and ours have the same quantiles (jitter, sigma, angle)."""
     if not (SHARED / "bench").is_dir():
         pytest.skip("the reference implementation is not in shared/ beside the checkout")
-    sys.path.insert(0, str(SHARED / "bench"))
+    monkeypatch.syspath_prepend(SHARED / "bench")
     reference = pytest.importorskip("reference")
     row, tile, rng = (ColorJitter(), GaussianBlur(), Rotation()), Image.new("RGB", (32, 32)), np.random.default_rng(0)
     theirs = []

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from types import ModuleType
 
 from vesalius.errors import SettingError
@@ -17,8 +18,8 @@ def names() -> tuple[str, ...]:
 
 def find(name: str) -> ModuleType:
     """The module of method `name`, or of a dotted name of the user's own. SettingError names what it does not offer."""
-    if "." not in name and name not in names():
-        raise unknown(f"method {name}", name, names())
+    if name not in names() and not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", name):
+        raise unknown(name, name, names(), "method")
     try:
         module = importlib.import_module(name if "." in name else f"{__name__}.{name}")
     except ModuleNotFoundError as error:

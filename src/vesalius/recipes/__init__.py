@@ -16,7 +16,7 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> ModuleType:
     """The module of recipe `name`; SettingError lists the near names."""
     if name not in names():
-        raise unknown(f"recipe {name}", name, names())
+        raise unknown(name, name, names(), "recipe")
     module = importlib.import_module(f"{__name__}.{name}")
     if not hasattr(module, "main"):
         raise SettingError(f"recipe {name} has no main()", remedy="See CONTRIBUTING.md.")

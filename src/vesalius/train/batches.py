@@ -1,5 +1,6 @@
 """From caches to batches. Which image, which crop, which augmentation: all counted from (seed, stage, step, place)."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing import get_all_start_methods
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vesalius.chance import generator, permutation
+from vesalius.errors import VesaliusError
 
 Crops = Callable[..., dict[str, np.ndarray]]
 
@@ -61,10 +63,23 @@ def collate(samples: Sequence[dict[str, np.ndarray]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
 
+class Carried(Dataset[Any]):
+    """`batches`, with an error as a value: the loader would turn one that a worker raises into a page of text."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, t: int) -> dict[str, Tensor] | VesaliusError:
+        try:
+            return self.batches[t]
+        except VesaliusError as error:
+            return error
+
+
 def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> Iterator[dict[str, Tensor]]:
     """Items start..stop-1 of `batches`, in order, cut by `workers` processes (0: this one)."""
-    loader: DataLoader[dict[str, Tensor]] = DataLoader(
-        batches,
+    loader: DataLoader[Any] = DataLoader(
+        Carried(batches),
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
@@ -72,10 +87,16 @@ def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> It
         pin_memory=pin,
         # A fork starts at once and shares the index of the cache; workers only cut, on one thread, and never see the GPU.
         multiprocessing_context=("fork" if "fork" in get_all_start_methods() else "spawn") if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin,
     )
-    return iter(loader)
+    for item in loader:
+        if isinstance(item, VesaliusError):
+            raise item
+        yield item
 
 
-def _one_thread(worker: int) -> None:
+def _begin(worker: int) -> None:
+    """One thread; and a signal to the whole group of processes is for the one that saves: it ends its workers."""
     torch.set_num_threads(1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

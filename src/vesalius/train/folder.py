@@ -1,6 +1,7 @@
 """A run's folder: what lies in it, refusing to write over another run, saving and going on."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,19 +46,43 @@ class Folder:
         """The result: backbone weights with their card."""
         return self.path / "encoder.safetensors"
 
-    def open(self, run: Run[Any], resume: bool) -> None:
-        """Make the folder and save the settings; SettingError where another run is in the way or settings changed."""
-        config = self.path / "config.json"
-        if config.exists() and not resume:
+    @property
+    def config(self) -> Path:
+        """The settings."""
+        return self.path / "config.json"
+
+    def check(self, run: Run[Any], resume: bool) -> None:
+        """SettingError where another run is in the way or settings changed; CheckpointError where it is not writable."""
+        if self.path.exists() and not self.path.is_dir():
+            raise SettingError("is a file, not a folder", file=self.path, remedy="Give another --out.")
+        if self.config.exists() and not resume:
             remedy = "Give another --out, or --resume to go on with it."
             raise SettingError("holds a run already", file=self.path, remedy=remedy)
-        if resume and config.exists():
-            old, new = to_dict(read(config)), to_dict(run)
-            changed = [key for key in new if key not in MAY_DIFFER and old[key] != new[key]]
+        if self.config.exists():
+            old, new = flat(to_dict(read(self.config))), flat(to_dict(run))
+            keys = (key for key in {**old, **new} if key not in MAY_DIFFER and old.get(key) != new.get(key))
+            changed = [f"{key} {old.get(key)}, not {new.get(key)}" for key in keys]
             if changed:
                 remedy = "Resume with the settings in its config.json, or start a new run."
-                raise SettingError(f"was run with another {', '.join(changed)}", file=config, remedy=remedy)
-        checkpoint.write_bytes(config, as_json(run).encode())
+                raise SettingError(f"was run with {'; '.join(changed)}", file=self.config, remedy=remedy)
+        checkpoint.check_writable(self.path)
+
+    def check_room(self, method: nn.Module, stages: int) -> None:
+        """CheckpointError where the disk has no room for the run: state and its successor, and an encoder a stage."""
+        weights, whole = _bytes(method.encoder), _bytes(method)
+        needed = (
+            2 * (whole + 2 * _bytes(method, learned=True)) + (stages + 1) * weights
+        )  # AdamW keeps two numbers a weight
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            reason = f"has {free / 1e9:.1f} GB free, and the run may write {needed / 1e9:.1f} GB"
+            raise CheckpointError(reason, file=self.path, remedy="Make room, or choose another --out.")
+
+    def open(self, run: Run[Any]) -> None:
+        """Save the settings, and clear away what a killed process was writing."""
+        for torn in self.path.glob(".*.tmp"):
+            torn.unlink(missing_ok=True)
+        checkpoint.write_bytes(self.config, as_json(run).encode())
 
     def save(self, path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, card: Card, place: Place) -> None:
         """Method and optimiser, whole, and where the run stands."""
@@ -73,15 +98,15 @@ class Folder:
         whole = {"place": to_dict(place), "optimizer": scalars, "threads": torch.get_num_threads()}
         checkpoint.write(path, tensors, replace(card, kind="training state", state=whole))
 
-    def restore(self, method: nn.Module) -> tuple[Place, dict[str, Tensor], dict[str, Any]]:
-        """Put the saved method back; gives where to go on and the optimiser's state. CheckpointError where it misfits."""
+    def restore(self, method: nn.Module) -> tuple[Place, dict[str, Tensor], Card]:
+        """Put the saved method back; gives where to go on, the optimiser's tensors, the card. CheckpointError: a misfit."""
         tensors, card = checkpoint.read(self.last)
         if card.kind != "training state":
             raise CheckpointError("holds no training state", file=self.last, remedy="Give the run's own folder.")
         own = {name.removeprefix("method."): value for name, value in tensors.items() if name.startswith("method.")}
         checkpoint.load_strictly(method, own, self.last)
         rest = {name: value for name, value in tensors.items() if name.startswith("optimizer.")}
-        return Place(**card.state["place"]), rest, card.state
+        return Place(**card.state["place"]), rest, card
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -94,6 +119,19 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, key = name.split(".")
         values.setdefault(int(index), {})[key] = scalar
     optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def flat(settings: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{where}{key}.") if isinstance(value, dict) else {f"{where}{key}": value}
+    return found
+
+
+def _bytes(module: Any, learned: bool = False) -> int:
+    tensors = [p for p in module.parameters() if p.requires_grad] if learned else module.state_dict().values()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def write_json(path: Path, value: Any) -> None:

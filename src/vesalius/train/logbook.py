@@ -1,6 +1,7 @@
 """What a run says of itself: metrics.jsonl always, a progress line, alarms, and TensorBoard where asked for."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vesalius.checkpoint import append_line, write_bytes
 from vesalius.errors import SettingError
 from vesalius.progress import console, say
 
@@ -34,8 +36,7 @@ class Logbook:
         """Append one line; the numbers also go to TensorBoard."""
         if self.quiet:
             return
-        with open(self.path, "a") as file:
-            file.write(json.dumps({name: None if value != value else value for name, value in row.items()}) + "\n")
+        append_line(self.path, json.dumps({name: _finite(value) for name, value in row.items()}))
         if self.writer is not None:
             for name, value in row.items():
                 if isinstance(value, int | float) and name != "total_step":
@@ -64,8 +65,7 @@ class Logbook:
 
     def write_alarm(self, stage: int, text: str) -> None:
         """Keep an alarm in metrics.jsonl too."""
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"stage": stage, "alarm": text}) + "\n")
+        append_line(self.path, json.dumps({"stage": stage, "alarm": text}))
 
     def close(self) -> None:
         """Stop the bar and flush."""
@@ -85,9 +85,33 @@ def forget_after(path: Path, step: int) -> None:
             row = json.loads(line)
         except ValueError:
             continue
-        if row.get("total_step", 0) <= step:
+        if isinstance(row, dict) and row.get("total_step", 0) <= step:
             kept.append(line)
-    path.write_text("".join(line + "\n" for line in kept))
+    write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Clock:
+    """Time since the last line of the log, and how much of it was spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.begun = self.saved = time.monotonic()
+        self.waited, self.images = 0.0, 0
+
+    def read(self) -> dict[str, float]:
+        """images/s and the share of time that the step waited for data, since the last call."""
+        spent = time.monotonic() - self.begun
+        numbers = {"images_per_s": round(self.images / spent, 2), "data_wait": round(self.waited / spent, 4)}
+        self.begun, self.waited, self.images = time.monotonic(), 0.0, 0
+        return numbers
+
+    def since_save(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.saved
 
 
 def _tensorboard(folder: Path) -> Any:

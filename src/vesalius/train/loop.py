@@ -1,110 +1,121 @@
 """The loop: plain, visible, and without a method's name in it."""
 
-import json
 import math
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vesalius import checkpoint, zoo
+from vesalius import checkpoint
 from vesalius.checkpoint import Card
-from vesalius.errors import CheckpointError, SettingError, TrainingError
+from vesalius.errors import TrainingError
 from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
 from vesalius.progress import say
-from vesalius.settings import to_dict
 from vesalius.train import machine as machines
 from vesalius.train import optim
+from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
 from vesalius.train.folder import Folder, Place, restore_optimizer, write_json
-from vesalius.train.logbook import Logbook
+from vesalius.train.logbook import Clock, Logbook
 from vesalius.train.machine import Machine
 from vesalius.train.run import Run
 from vesalius.train.sources import Sources, open_sources
-
-
-class Stopped(Exception):
-    """SIGTERM or Ctrl-C arrived and the run was saved; `exit_code` is what the process should exit with."""
-
-    def __init__(self, exit_code: int, folder: Path) -> None:
-        super().__init__(f"stopped and saved; to go on: vesalius pretrain --config {folder / 'config.json'} --resume")
-        self.exit_code = exit_code
+from vesalius.train.stop import Listener, Stopped
 
 
 def train(run: Run[Any], resume: bool = False) -> Path:
     """Pretrain as `run` says; the path of the encoder. With `resume`, go on where the run in its folder stopped."""
-    if not run.out:
-        raise SettingError("setting out is empty", remedy="Give the run's folder: --out runs/NAME.")
     module, folder = find(run.name), Folder(Path(run.out))
-    if run.accumulate > 1 and getattr(module.Method, "negatives_in_batch", False):
-        remedy = "Use a larger batch on more devices, or activation checkpointing."
-        raise SettingError(
-            f"{run.name} cannot accumulate: its negatives are the other images of the batch", remedy=remedy
-        )
+    starts.check(run, module)
     machine = machines.prepare(run)
     settled = machines.resolved(run, machine)
-    if machine.fabric.is_global_zero:
-        folder.open(settled, resume)
+    first, ranks = machine.fabric.is_global_zero, machine.fabric.world_size
+    if first:
+        folder.check(settled, resume)
         say(machine.words)
+    method = starts.method(run, module, ranks)
+    if first:
+        folder.check_room(method, int(run.method.stages))
+    enough = partial(starts.enough, run, method, ranks)
+    sources = open_sources(run, getattr(module, "check_scan", None), enough)
+    if first:
+        folder.open(settled)
     machine.fabric.barrier()
-    sources = open_sources(run)
-    return Training(settled, module, machine, folder, sources).all_stages(resume)
+    card = starts.card(settled, module, method.encoder, sources.prepare, sources.facts)
+    try:
+        return Training(settled, module, machine, folder, sources, method, card).all_stages(resume)
+    except torch.OutOfMemoryError as error:
+        remedy = f"Use a --batch below {run.batch}, smaller views or a smaller backbone, or more devices."
+        raise TrainingError("the device's memory is full", remedy=remedy) from error
 
 
 class Training:
     """One run in progress: the method, the optimiser, and where it stands."""
 
-    def __init__(self, run: Run[Any], module: Any, machine: Machine, folder: Folder, sources: Sources) -> None:
+    def __init__(
+        self,
+        run: Run[Any],
+        module: Any,
+        machine: Machine,
+        folder: Folder,
+        sources: Sources,
+        method: nn.Module,
+        card: Card,
+    ) -> None:
         self.run, self.module, self.machine, self.folder, self.sources = run, module, machine, folder, sources
-        self.fabric = machine.fabric
+        self.fabric, self.card, self.listener = machine.fabric, card, Listener()
         self.stages = int(run.method.stages)
         self.ranks, self.rank = self.fabric.world_size, self.fabric.global_rank
         self.micro = run.batch // run.accumulate
-        self._enough(len(sources.train))
-        self.steps_per_epoch = max(1, len(sources.train) // self.micro // run.accumulate)
+        self.steps_per_epoch = len(sources.train) // self.micro // run.accumulate
         whole = self.steps_per_epoch * run.epochs
         self.steps = min(whole, run.max_steps) if run.max_steps else whole
-        torch.manual_seed(run.seed)
-        backbone = self._backbone()
-        self.card = self._card(backbone)
-        self.method: nn.Module = module.Method(backbone, run.method, run.seed)
-        if (check := getattr(self.method, "check", None)) is not None:
-            check(self.micro, self.ranks)
         layout = torch.channels_last if run.ndim == 2 else torch.channels_last_3d
-        self.method.to(memory_format=layout)
+        self.method = method
+        self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.method.to(self.fabric.device)
-        self.signal = 0
 
     def all_stages(self, resume: bool) -> Path:
         """Run every stage, saving as it goes; the path of the encoder."""
-        place = Place()
-        tensors: dict[str, Tensor] | None = None
-        state: dict[str, Any] = {}
-        if resume and self.folder.last.exists():
-            place, tensors, state = self.folder.restore(self.method)
-            if state["threads"] != torch.get_num_threads():
-                say(f"resumed with {torch.get_num_threads()} threads, not {state['threads']}: last bits may differ")
+        place, tensors, state = self._where(resume)
         if self.fabric.is_global_zero:
             write_json(self.folder.path / "set_aside.json", self.sources.set_aside)
             write_json(self.folder.path / "patients.json", self.sources.patients)
         total, done = self.steps * self.stages, self.steps * place.stage + place.step
         self.logbook = Logbook(self.folder.path, total, done, self.run.tensorboard, not self.fabric.is_global_zero)
         try:
-            with self._listening():
+            with self.listener.listening():
                 while place.stage < self.stages:
                     place = self._stage(place, tensors, state)
                     tensors = None
         finally:
             self.logbook.close()
         return self.folder.encoder
+
+    def _where(self, resume: bool) -> tuple[Place, dict[str, Tensor] | None, dict[str, Any]]:
+        """Where to go on, the optimiser's tensors and scalars; the method is put back, and what is not as before is said."""
+        if not (resume and self.folder.last.exists()):
+            if resume:
+                self._say(f"nothing is saved in {self.folder.path} yet: the run begins at its first step")
+            return Place(), None, {}
+        place, tensors, card = self.folder.restore(self.method)
+        before, now = card.state["threads"], torch.get_num_threads()
+        if before != now:
+            self._say(f"resumed with {now} threads, not {before}: last bits may differ")
+        if card.data != self.card.data:
+            self._say("the data are not those that the run was saved with: it goes on with these")
+        return place, tensors, card.state
+
+    def _say(self, text: str) -> None:
+        if self.fabric.is_global_zero:
+            say(text)
 
     def _stage(self, place: Place, tensors: dict[str, Tensor] | None, state: dict[str, Any]) -> Place:
         """One stage: a fresh optimiser and rate, the towers and bank as they are."""
@@ -136,7 +147,7 @@ class Training:
         stream: Iterator[dict[str, Tensor]],
         now: Progress,
         lr: float,
-        clock: "Clock",
+        clock: Clock,
     ) -> dict[str, Any]:
         """Forward and backward over the micro-batches, one update, then what follows it; the step's numbers."""
         for group in optimizer.param_groups:
@@ -149,32 +160,33 @@ class Training:
             last = part == self.run.accumulate - 1
             with self.fabric.no_backward_sync(wrapped, enabled=not last) if self.ranks > 1 else nullcontext():
                 step: Step = wrapped(views, now)
-                self._finite(step.loss, batch, now)
+                self._finite("loss", step.loss, batch, now)
                 self.fabric.backward(step.loss / self.run.accumulate)
             carries.append(step.carry)
             logs.append({"loss": step.loss.detach(), **step.log})
         norm = nn.utils.clip_grad_norm_(self.method.parameters(), self.run.optim.clip or math.inf)
+        self._finite("gradient", norm, batch, now)  # before it reaches the weights: what is saved later stays sound
         optimizer.step()
         self.method.after_update(carries)  # type: ignore[operator]
         clock.images += self.run.batch
         return {**{key: sum(log[key] for log in logs) / len(logs) for key in logs[0]}, "gradient_norm": norm}
 
-    def _batch(self, stream: Iterator[dict[str, Tensor]], clock: "Clock") -> dict[str, Tensor]:
+    def _batch(self, stream: Iterator[dict[str, Tensor]], clock: Clock) -> dict[str, Tensor]:
         begun = time.perf_counter()
         batch = next(stream)
         clock.waited += time.perf_counter() - begun
         return {name: value.to(self.fabric.device, non_blocking=True) for name, value in batch.items()}
 
-    def _finite(self, loss: Tensor, batch: dict[str, Tensor], now: Progress) -> None:
-        """Stop at a loss that is not finite, with the batch saved so that it can be looked at."""
-        if not bool(torch.isfinite(loss)):
+    def _finite(self, what: str, value: Tensor, batch: dict[str, Tensor], now: Progress) -> None:
+        """Stop at a number that is not finite, with the batch saved so that it can be looked at."""
+        if not bool(torch.isfinite(value)):
             path = self.folder.path / f"bad_batch_rank{self.rank}.safetensors"
             checkpoint.write(path, batch, replace(self.card, kind="batch", stage=now.stage, step=now.step))
             remedy = "Lower optim.lr, warm up (optim.warmup_epochs), clip (optim.clip) or use precision fp32."
-            what = f"the loss is {float(loss)} at stage {now.stage}, step {now.step}; its batch is saved here"
-            raise TrainingError(what, file=path, remedy=remedy)
+            reason = f"the {what} is {float(value)} at stage {now.stage}, step {now.step}; its batch is saved here"
+            raise TrainingError(reason, file=path, remedy=remedy)
 
-    def _log(self, now: Progress, log: dict[str, Any], lr: float, clock: "Clock") -> None:
+    def _log(self, now: Progress, log: dict[str, Any], lr: float, clock: Clock) -> None:
         numbers = {name: round(float(value), 6) for name, value in log.items()}
         if self.ranks > 1:
             numbers = {name: float(self.fabric.all_reduce(value)) for name, value in numbers.items()}  # type: ignore[arg-type]
@@ -213,14 +225,14 @@ class Training:
             self._save_encoder(self.folder.encoder, place)
         return place
 
-    def _save_if_due(self, place: Place, optimizer: Any, clock: "Clock") -> None:
+    def _save_if_due(self, place: Place, optimizer: Any, clock: Clock) -> None:
         run = self.run
         due = bool(run.save_steps) and place.step % run.save_steps == 0
-        if due or clock.since_save() > 60 * run.save_minutes or self.signal:
+        if due or clock.since_save() > 60 * run.save_minutes or self.listener.signal:
             self._save(place, optimizer)
             clock.saved = time.monotonic()
-        if self.signal:
-            raise Stopped(128 + self.signal, self.folder.path)
+        if self.listener.signal:
+            raise Stopped(128 + self.listener.signal, self.folder.path)
 
     def _save(self, place: Place, optimizer: Any) -> None:
         if self.fabric.is_global_zero:
@@ -251,70 +263,3 @@ class Training:
     def _batches(self, scans: Any, stage: int, seed: int, batch: int | None = None) -> Batches:
         micro = batch or self.micro
         return Batches(scans, self.module.crops, self.run.method, stage, micro, seed, self.rank, self.ranks)
-
-    def _backbone(self) -> Any:
-        run = self.run
-        if not run.start:
-            return zoo.build(run.backbone, run.ndim, run.in_channels)
-        loaded = zoo.load(run.start)
-        card = loaded.card.backbone
-        if (card["name"], card["ndim"], card["in_channels"]) != (run.backbone, run.ndim, run.in_channels):
-            remedy = f"It is a {card['name']} in {card['ndim']}-D with {card['in_channels']} channels: ask for that."
-            raise CheckpointError("is of another architecture", file=run.start, remedy=remedy)
-        return loaded.backbone.train()
-
-    def _card(self, backbone: Any) -> Card:
-        run = self.run
-        config = {**json.loads(json.dumps(to_dict(run))), "data": [], "out": "", "cache": "", "exclude_patients": ""}
-        return Card(
-            backbone=zoo.description(run.backbone, backbone),
-            prepare=self.sources.prepare,
-            method=run.name,
-            config=config,  # without paths: they may name people or places
-            parent=Path(run.start).name if run.start else None,
-            data=self.sources.facts,
-            notices=list(getattr(self.module, "NOTICES", ())),
-        )
-
-    def _enough(self, images: int) -> None:
-        if images < self.micro * self.run.accumulate:
-            what = f"{images} images to train on, fewer than one batch of {self.run.batch}"
-            raise SettingError(
-                what, remedy=f"Give more data, or --batch {max(2, images // 2)} (and a bank that it divides)."
-            )
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """SIGTERM and Ctrl-C end the run after the step in hand, saved."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.signal = number
-
-        try:
-            before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not the main thread: the caller handles signals
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-class Clock:
-    """Time since the last line of the log, and how much of it was spent waiting for data."""
-
-    def __init__(self) -> None:
-        self.begun = self.saved = time.monotonic()
-        self.waited, self.images = 0.0, 0
-
-    def read(self) -> dict[str, float]:
-        """images/s and the share of time that the step waited for data, since the last call."""
-        spent = time.monotonic() - self.begun
-        numbers = {"images_per_s": round(self.images / spent, 2), "data_wait": round(self.waited / spent, 4)}
-        self.begun, self.waited, self.images = time.monotonic(), 0.0, 0
-        return numbers
-
-    def since_save(self) -> float:
-        """Seconds."""
-        return time.monotonic() - self.saved

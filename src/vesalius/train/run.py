@@ -27,6 +27,9 @@ class Optim:
     warmup_epochs: float = 0.0  # per step, linear from 0, at the start of each stage
     clip: float = 0.0  # norm of the gradient; 0 = not clipped
 
+    def __post_init__(self) -> None:
+        least(self, 0, "lr", "momentum", "weight_decay", "warmup_epochs", "clip", where="optim.")
+
 
 @dataclass(frozen=True)
 class Run(Generic[C]):
@@ -65,10 +68,12 @@ class Run(Generic[C]):
     tensorboard: bool = False  # needs the extra: pip install "vesalius[tensorboard]"
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch", "accumulate", "devices", "nodes", "size", "log_steps")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise SettingError(f"setting {name} is {getattr(self, name)}", remedy="It must be at least 1.")
+        least(
+            self, 1, "epochs", "batch", "accumulate", "devices", "nodes", "size", "log_steps", "in_channels", "threads"
+        )
+        least(self, 0, "workers", "save_minutes", "save_steps", "max_steps", "seed")
+        if self.ndim not in (2, 3):
+            raise SettingError(f"setting ndim is {self.ndim}", remedy="Images have 2 or 3 dimensions.")
         if not 0 <= self.holdout < 1:
             raise SettingError(
                 f"setting holdout is {self.holdout}", remedy="It is a share of patients: 0 <= holdout < 1."
@@ -76,6 +81,14 @@ class Run(Generic[C]):
         if self.batch % (self.accumulate * self.devices * self.nodes):
             parts = f"accumulate {self.accumulate} x devices {self.devices} x nodes {self.nodes}"
             raise SettingError(f"setting batch is {self.batch}", remedy=f"It must be divisible by {parts}.")
+
+
+def least(settings: Any, bound: float, *names: str, where: str = "") -> None:
+    """SettingError for the first of the named numbers that is below `bound` (or no number at all)."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not value >= bound:
+            raise SettingError(f"setting {where}{name} is {value}", remedy=f"It must be at least {bound}.")
 
 
 def configure(name: str, values: Mapping[str, Any]) -> Run[Any]:
@@ -91,9 +104,12 @@ def read(path: Path) -> Run[Any]:
     except (OSError, ValueError) as error:
         remedy = "Give the config.json of a run."
         raise SettingError(f"settings cannot be read ({error})", file=path, remedy=remedy) from error
-    if not isinstance(values, dict) or "name" not in values:
-        raise SettingError("settings do not name a method", file=path, remedy='Add "name": "adam".')
-    return configure(values["name"], values)
+    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+        raise SettingError("settings do not name a method", file=path, remedy="Give the config.json of a run.")
+    try:
+        return configure(values["name"], values)
+    except SettingError as error:
+        raise SettingError(error.reason, file=path, remedy=error.remedy) from error
 
 
 def as_json(run: Run[Any]) -> str:

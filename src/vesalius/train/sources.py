@@ -2,22 +2,25 @@
 
 import hashlib
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vesalius.data.build import Built, build
-from vesalius.data.cache import Cache, default_root, key_hash
+from vesalius.data.cache import Entry, default_root, key_hash
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
-from vesalius.data.splits import holdout
+from vesalius.data.splits import exclude, holdout
 from vesalius.data.tables import read_list
-from vesalius.errors import DataError
+from vesalius.errors import DataError, SettingError
 from vesalius.progress import say, shower
+from vesalius.train.admission import unsuited
 from vesalius.train.batches import Scans
 from vesalius.train.run import Run
 
 Who = tuple[str, int, int]  # patient, with the number of the source before it; number of the source; place in its cache
+Ids = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,43 +36,65 @@ class Sources:
     prepare: list[Any]
 
 
-def open_sources(run: Run[Any]) -> Sources:
-    """Open and prepare all sources of `run`. DataError where nothing is left; a bad file is set aside and named."""
+@dataclass(frozen=True)
+class Source:
+    """One data set: the ids that were asked for, those in the cache, and of these the places that are used."""
+
+    dataset: Dataset
+    asked: Ids
+    built: Built
+    used: tuple[int, ...]
+
+    def path(self, place: int) -> str:
+        """The file of a scan in the cache, or its id where there is none."""
+        id = self.built.cache.ids[place]
+        return str(self.dataset.path(id) or id)
+
+
+def open_sources(
+    run: Run[Any],
+    check_scan: Callable[..., None] | None = None,
+    enough: Callable[[int], None] = lambda images: None,
+) -> Sources:
+    """Open and prepare all sources of `run`. DataError where nothing is left; a bad file is set aside and named.
+
+    check_scan(shape, config): DataError where an image is too small for the method. enough(images): an error where
+    they are too few, asked before they are prepared, and again when it is known which of them are trained on.
+    """
     if not run.data:
         raise DataError("no data given", remedy="Give a folder of images, NAME:PATH, or phantom.")
     steps = steps_for(run.ndim, run.size, grey=run.grey)
     datasets = [open_dataset(spec) for spec in run.data]
-    unwanted = _unwanted(run.exclude_patients, datasets)
-    caches: list[Cache] = []
-    about, aside, who = [], [], list[Who]()
-    for number, (spec, dataset) in enumerate(zip(run.data, datasets, strict=True)):
-        ids = [i for i in dataset.ids if dataset.patient(i) not in unwanted]
-        if not ids:
-            raise DataError(f"no image is left of {len(dataset.ids)}", file=spec, remedy="Check exclude_patients.")
-        built = build(dataset, ids, steps, _root(run.cache), progress=shower(f"preparing {spec}"))
-        caches.append(built.cache)
-        aside += [{"file": str(path), "reason": reason} for _, path, reason in built.set_aside]
-        bad = {i for i, _, _ in built.set_aside}
-        who += [(f"{number}/{dataset.patient(i)}", number, at) for at, i in enumerate(i for i in ids if i not in bad)]
-        about.append(_about(dataset, built, excluded=len(dataset.ids) - len(ids)))
+    chosen = _chosen(run, datasets)
+    enough(sum(map(len, chosen)))
+    built = [
+        build(dataset, ids, steps, _root(run.cache), progress=shower(f"preparing {spec}"))
+        for spec, dataset, ids in zip(run.data, datasets, chosen, strict=True)
+    ]
+    sources, aside = _admitted(run, datasets, chosen, built, check_scan)
     _say_set_aside(aside)
+    who = [(f"{n}/{s.dataset.patient(s.built.cache.ids[at])}", n, at) for n, s in enumerate(sources) for at in s.used]
     train, watch = _hold_out(who, run.holdout, run.seed)
+    enough(len(train))
+    caches = [source.built.cache for source in sources]
     return Sources(
         train=Scans(caches, [(number, at) for _, number, at in train]),
         watch=Scans(caches, [(number, at) for _, number, at in watch]),
-        facts=about,
+        facts=[_about(source) for source in sources],
         patients=_hashed(train, watch),
         set_aside=aside,
         prepare=steps_to_json(steps),
     )
 
 
-def prepare_only(spec: str, ndim: int, size: int, cache: str) -> str:
+def prepare_only(spec: str, ndim: int, size: int, cache: str, grey: bool = True) -> str:
     """Fill the cache with a data set; the sentence that says what came of it."""
+    if ndim not in (2, 3) or size < 1:
+        raise SettingError(f"ndim {ndim}, size {size}", remedy="ndim is 2 or 3, and size at least 1.")
     dataset = open_dataset(spec)
-    steps = steps_for(ndim, size)
+    steps = steps_for(ndim, size, grey=grey)
     built = build(dataset, dataset.ids, steps, _root(cache), progress=shower(f"preparing {spec}"))
-    _say_set_aside([{"file": str(path), "reason": reason} for _, path, reason in built.set_aside])
+    _say_set_aside(_unreadable(built))
     return (
         f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
     )
@@ -79,21 +104,52 @@ def _root(setting: str) -> Path:
     return Path(setting).expanduser() if setting else default_root()
 
 
-def _unwanted(setting: str, datasets: list[Dataset]) -> frozenset[str]:
-    """The patients to keep out. DataError where not one of them is in the data: then the list means something else."""
-    if not setting:
-        return frozenset()
-    listed = frozenset(read_list(Path(setting)))
-    if not any(dataset.patient(i) in listed for dataset in datasets for i in dataset.ids):
+def _chosen(run: Run[Any], datasets: Sequence[Dataset]) -> list[Ids]:
+    """The ids of each data set without those of unwanted patients. DataError where the list cannot be meant."""
+    if not run.exclude_patients:
+        return [dataset.ids for dataset in datasets]
+    path = Path(run.exclude_patients).expanduser()
+    listed = set(read_list(path))
+    here = [any(dataset.patient(id) in listed for id in dataset.ids) for dataset in datasets]
+    if not any(here):
         remedy = "Its lines must be patients as the data set names them: see vesalius inspect."
-        raise DataError(f"none of its {len(listed)} patients is in the data", file=setting, remedy=remedy)
-    return listed
+        raise DataError(f"none of its {len(listed)} patients is in the data", file=path, remedy=remedy)
+    chosen = [exclude(d.ids, d.patient, path) if some else d.ids for d, some in zip(datasets, here, strict=True)]
+    total, kept = (sum(map(len, each)) for each in ([dataset.ids for dataset in datasets], chosen))
+    say(f"kept out {total - kept:,} of {total:,} images: their patients are in {path}")
+    return chosen
+
+
+def _admitted(
+    run: Run[Any],
+    datasets: Sequence[Dataset],
+    chosen: Sequence[Ids],
+    built: Sequence[Built],
+    check_scan: Callable[..., None] | None,
+) -> tuple[list[Source], list[dict[str, str]]]:
+    """The sources with the places that are used, and file and reason of everything that is not."""
+    places = [(n, at) for n, one in enumerate(built) for at in range(len(one.cache))]
+    bad = unsuited(run, [built[n].cache.entries[at] for n, at in places], check_scan)
+    out = {places[i]: reason for i, reason in bad.items()}
+    sources = []
+    for n, (dataset, ids, one) in enumerate(zip(datasets, chosen, built, strict=True)):
+        used = tuple(at for at in range(len(one.cache)) if (n, at) not in out)
+        sources.append(Source(dataset, ids, one, used))
+    unfit = [{"file": sources[n].path(at), "reason": reason} for (n, at), reason in out.items()]
+    return sources, [row for one in built for row in _unreadable(one)] + unfit
+
+
+def _unreadable(built: Built) -> list[dict[str, str]]:
+    return [{"file": str(path or id), "reason": reason} for id, path, reason in built.set_aside]
 
 
 def _hold_out(who: list[Who], share: float, seed: int) -> tuple[list[Who], list[Who]]:
     if not share:
         return who, []
     patients = {f"{number}-{at}": patient for patient, number, at in who}
+    if len(set(patients.values())) < 2:
+        remedy = "Set holdout to 0, or say whose images they are: ?manifest= or ?patient_regex= after the folder."
+        raise DataError(f"all {len(who)} images are of one patient, so none can be held out", remedy=remedy)
     _, held = holdout(list(patients), patients.__getitem__, share, seed)
     out = set(held)
     return [w for w in who if f"{w[1]}-{w[2]}" not in out], [w for w in who if f"{w[1]}-{w[2]}" in out]
@@ -110,17 +166,18 @@ def _hashed(train: list[Who], watch: list[Who]) -> dict[str, Any]:
     }
 
 
-def _about(dataset: Dataset, built: Built, excluded: int) -> dict[str, Any]:
+def _about(source: Source) -> dict[str, Any]:
     """What the card says of a source: its name, counts and fingerprint, not its place on this disk."""
-    known = facts(dataset)
-    contents = "".join(sorted(entry.content for entry in built.cache.entries))
+    known = facts(source.dataset)
+    entries: list[Entry] = [source.built.cache.entries[at] for at in source.used]
+    contents = "".join(sorted(entry.content for entry in entries))
     return {
-        "dataset": known.name if known else type(dataset).__module__,
+        "dataset": known.name if known else type(source.dataset).__module__,
         "licence": known.licence if known else "unknown",
-        "images": len(built.cache),
-        "patients": len({entry.patient for entry in built.cache.entries}),
-        "set_aside": len(built.set_aside),
-        "excluded": excluded,
+        "images": len(entries),
+        "patients": len({entry.patient for entry in entries}),
+        "set_aside": len(source.asked) - len(entries),
+        "excluded": len(source.dataset.ids) - len(source.asked),
         "fingerprint": hashlib.blake2b(contents.encode(), digest_size=16).hexdigest(),
     }
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -94,22 +95,24 @@ class ColorJitter(Augmentation):
         return np.array((*factors, uniform(-self.hue, self.hue, u[3]), *order), np.float32)
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """Brightness, contrast, saturation and hue, each (B, T): of sample and turn, neutral out of turn."""
+        """Strength by sample, turn and kind, (B, T, 4 or, on grey, 2): neutral out of turn."""
         strength, place = params[:, :4], params[:, 4:]
         if shape[0] == 1:  # only whether brightness or contrast comes first matters
             strength, place = strength[:, :2], (place[:, :2] > place[:, [1, 0]]).float()
         kinds = strength.shape[1]
-        neutral = torch.tensor(NEUTRAL[:kinds], device=params.device)
         now = place[:, None, :] == torch.arange(kinds, device=params.device)[:, None]  # (B, T, kind)
-        turns = torch.where(now, strength[:, None], neutral)
-        return tuple(per_sample(kind, len(shape)) for kind in turns.unbind(2))
+        turns = torch.where(now, strength[:, None], torch.tensor(NEUTRAL[:kinds], device=params.device))
+        return (per_sample(turns, len(shape)),)
 
     def change(self, x: Tensor, *terms: Tensor) -> Tensor:
         """(B, C, *S) -> (B, C, *S), turn by turn."""
-        kinds = (brighten, raise_contrast, saturate, shift_hue)
-        for turn in zip(*(term.unbind(1) for term in terms), strict=True):
-            for kind, strength, neutral in zip(kinds, turn, NEUTRAL, strict=False):
-                x = replace(x, [s != neutral for s in strength.flatten().tolist()], kind, strength)
+        (strength,) = terms
+        turns, kinds = strength.shape[1:3]
+        numbers = strength.flatten(1).tolist()
+        for turn, kind in product(range(turns), range(kinds)):
+            chosen = [sample[turn * kinds + kind] != NEUTRAL[kind] for sample in numbers]
+            if any(chosen):
+                x = replace(x, chosen, KINDS[kind], strength[:, turn, kind])
         return x
 
 
@@ -123,12 +126,12 @@ def raise_contrast(x: Tensor, factor: Tensor) -> Tensor:
     grey = luminance(x)
     rows = grey.mean(-1, keepdim=True)  # in two steps, so that no sum is split between threads
     mean = rows.mean(tuple(range(1, x.ndim)), keepdim=True)
-    return torch.lerp(mean, x, factor).clamp_(0, 1)
+    return (x * factor).add_((1 - factor) * mean).clamp_(0, 1)
 
 
 def saturate(x: Tensor, factor: Tensor) -> Tensor:
     """(B, 3, *S), (B, 1, ..., 1) -> away from (factor > 1) or towards (< 1) the grey image, clipped."""
-    return torch.lerp(luminance(x).expand_as(x), x, factor).clamp_(0, 1)
+    return (x * factor).add_((1 - factor) * luminance(x)).clamp_(0, 1)
 
 
 def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
@@ -141,6 +144,9 @@ def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
     hue = torch.where(value == red, (green - blue) / safe, torch.where(value == green, from_green, from_blue))
     sixths = [(hue + 6 * turns.squeeze(1) + n) % 6 for n in (5, 3, 1)]  # red, green, blue: HSV -> RGB in closed form
     return torch.stack([value - spread * torch.minimum(k, 4 - k).clamp(0, 1) for k in sixths], 1)
+
+
+KINDS = (brighten, raise_contrast, saturate, shift_hue)
 
 
 @dataclass(frozen=True)
@@ -201,9 +207,9 @@ def symmetric_filter(x: Tensor, reach: Tensor, weights: Tensor) -> Tensor:
     centre, *sides = weights.unbind(1)[: radius + 1]
     x = pad(x, (radius,) * (2 * x.ndim - 4), mode="replicate")
     for axis in range(2, x.ndim):
-        n = x.shape[axis] - 2 * radius
-        out = x.narrow(axis, radius, n) * centre
+        shifted = x.unfold(axis, x.shape[axis] - 2 * radius, 1).unbind(axis)  # 2 radius + 1 views, `axis` now the last
+        out = shifted[radius] * centre
         for j, weight in enumerate(sides, 1):
-            out.addcmul_(x.narrow(axis, radius - j, n), weight).addcmul_(x.narrow(axis, radius + j, n), weight)
-        x = out
+            out.addcmul_(shifted[radius - j], weight).addcmul_(shifted[radius + j], weight)
+        x = out.movedim(-1, axis)
     return x

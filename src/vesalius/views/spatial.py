@@ -45,15 +45,15 @@ class Rotation(Augmentation):
 
     def change(self, x: Tensor, *terms: Tensor) -> Tensor:
         """(B, C, *S) -> (B, C, *S)."""
-        axes, *steps = terms
+        axes, per_column, per_row = terms
         if x.ndim == 4:
-            return rotate_planes(x, *steps, mode=self.mode)
+            return rotate_planes(x, per_column, per_row, self.mode)
         out = torch.empty_like(x)
         for axis in range(3):
             index = (axes == axis).nonzero().squeeze(1)
             planes = x[index].movedim(2 + axis, 2)  # the axis joins the channels: every plane across it turns alike
-            turned = rotate_planes(planes.flatten(1, 2), *(step[index] for step in steps), mode=self.mode).view(planes.shape)
-            out[index] = turned.movedim(2, 2 + axis)
+            turned = rotate_planes(planes.flatten(1, 2), per_column[index], per_row[index], self.mode)
+            out[index] = turned.view(planes.shape).movedim(2, 2 + axis)
         return out
 
 

@@ -139,7 +139,7 @@ class Dataset:
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Every fifth body is for testing, whichever bodies were asked for."""
         test = tuple(id for id, (k, _) in self._where.items() if k % 5 == 4)
-        return {"train": tuple(id for id in self.ids if id not in set(test)), "test": test}
+        return {"train": tuple(id for id, (k, _) in self._where.items() if k % 5 != 4), "test": test}
 
     def _at(self, id: str) -> tuple[int, int]:
         if id not in self._where:

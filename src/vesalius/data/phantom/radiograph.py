@@ -10,7 +10,7 @@ from vesalius.data.phantom.frame import STRUCTURES
 from vesalius.data.phantom.pose import Pose
 from vesalius.data.phantom.shapes import Floats, Grid, label, paint, texture
 
-LAYER = 9.0  # mm of tissue between two samples along a ray; a part fills a voxel in proportion, so little is lost
+LAYER = 12.0  # mm of tissue between two samples along a ray; a part fills a voxel in proportion, so little is lost
 
 
 def radiograph(
@@ -26,7 +26,7 @@ def radiograph(
 
 def shadows(body: Body, pose: Pose, size: int) -> NDArray[np.bool_]:
     """(K, size, size): where a ray meets each of STRUCTURES."""
-    grid = _grid(body, pose, size, LAYER / 2)
+    grid = _grid(body, pose, size, LAYER / 3)
     labels = label(body.parts, grid)
     masks = [labels > 0, *(labels == k for k in range(2, len(STRUCTURES) + 1))]
     return np.stack([project(mask, grid, pose, size, shadow=True) >= 0.5 for mask in masks])

@@ -148,7 +148,9 @@ class Tube:
         square = (self.radii[:-1, None, None] + t * thin[:, None, None]) ** 2 - (dx - t * ex) ** 2 - (dz - t * ez) ** 2
         known_x, known_z = (ix >= 0) & (ix < len(grid.x)), (iz >= 0) & (iz < len(grid.z))
         s, i, k = np.nonzero((square > 0) & known_x[:, :, None] & known_z[:, None, :])
-        half = self.flat * np.sqrt(square[s, i, k])
+        slope = ey / np.maximum(np.hypot(ex, ez), 1e-6)
+        steep = np.minimum(np.hypot(1, slope), 1.5)  # a slanted tube is met for longer
+        half = self.flat * steep[s, 0, 0] * np.sqrt(square[s, i, k])
         middle = start[s, 1] + t[s, i, k] * ey[s, 0, 0]
         return _union(ix[s, i], iz[s, k], middle - half, middle + half)
 

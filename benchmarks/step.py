@@ -1,0 +1,109 @@
+"""A whole Adam training step at 224 px, the product's settings against plain ones: what step_resnet*_bf16.py share.
+
+Plain: fp32, contiguous. The product's: what `auto` chooses (bf16 autocast where the device is fast at it), channels-last.
+Both make the same step on the same views from the same weights, in turn, in one process on the same threads: two towers,
+pruned InfoNCE against 65,536 keys, SGD, the slow copy and the bank. Augmenting and reading are in other benchmarks.
+On a GPU both keep PyTorch's own TF32 defaults. Run alone, this file does nothing.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import vesalius
+from vesalius import zoo
+from vesalius.methods import adam
+from vesalius.methods.step import Progress
+from vesalius.train import optim
+from vesalius.train.machine import has_bf16
+from vesalius.train.run import Optim
+
+SIDE = 224
+
+
+def stepper(backbone: str, views: dict[str, Tensor], device: str, bf16: bool, layout: torch.memory_format) -> Callable[[int], float]:
+    """A function of the step's number that makes the step and gives its loss."""
+    torch.manual_seed(0)
+    method = adam.Method(zoo.build(backbone, 2, 3), adam.Config(size=SIDE)).to(device).to(memory_format=layout)
+    optimizer = optim.build(method.parameters(), Optim())
+
+    def step(t: int) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            made = method(views, Progress(1, t, 100, 0, 1, 0))
+        made.loss.backward()
+        optimizer.step()
+        method.after_update([made.carry])
+        return made.loss.item()
+
+    return step
+
+
+def seconds(step: Callable[[int], float], t: int, device: str) -> float:
+    """Of one step. The loss is read at its end, so a GPU has finished all but the last update; that is waited for too."""
+    begun = time.perf_counter()
+    step(t)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun
+
+
+def measure(backbone: str, batch: int, rounds: int = 5) -> None:
+    """Print what was measured; last line `step_BACKBONE_bf16 RATIO`, or `step_BACKBONE_auto RATIO` without bf16."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    bf16 = has_bf16(device)
+    if device == "cpu":
+        torch.set_flush_denormal(True)
+    else:
+        torch.backends.cudnn.benchmark = True  # for both sides
+    rng = torch.Generator().manual_seed(0)
+    image, part = torch.arange(batch), torch.randint(10_000, (batch, 4), generator=rng, dtype=torch.int32)
+    x1, x2 = torch.rand(2, batch, 1, SIDE, SIDE, generator=rng)
+    views = {name: x.to(device) for name, x in {"x1": x1, "x2": x2, "image": image, "part": part}.items()}
+    sides = {
+        "plain": stepper(backbone, views, device, False, torch.contiguous_format),
+        "product": stepper(backbone, views, device, bf16, torch.channels_last),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for t in range(rounds + 1):
+        for name, step in sides.items():
+            spent[name].append(seconds(step, t, device))
+    plain, product = (statistics.median(times[1:]) for times in spent.values())
+    where = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{backbone}, batch {batch}, {where}: plain {plain * 1e3:.0f} ms, product {product * 1e3:.0f} ms")
+    if not bf16:
+        print(f"this {device} has no bf16 instructions: bf16 is not measured; the product chooses fp32 channels-last here")
+    print(f"step_{backbone}_{'bf16' if bf16 else 'auto'} {plain / product:.2f}")
+
+
+def compare_curves(steps: int = 32, last: int = 8, seeds: int = 3) -> None:
+    """Say whether bf16 leaves the loss at the end of a tiny run on the phantom where fp32 has it, within the noise of seeds."""
+    with tempfile.TemporaryDirectory() as folder:
+        ends = {
+            precision: [_end_of_curve(Path(folder), precision, seed, steps, last) for seed in range(seeds)]
+            for precision in ("fp32", "bf16")
+        }
+    noise = statistics.stdev(ends["fp32"])
+    change = statistics.mean(ends["bf16"]) - statistics.mean(ends["fp32"])
+    same = "unchanged within noise" if abs(change) <= 2 * noise / seeds**0.5 else "CHANGED"
+    print(
+        f"loss over the last {last} of {steps} steps on the phantom: fp32 {statistics.mean(ends['fp32']):.3f} "
+        f"(deviation over {seeds} seeds {noise:.3f}), bf16 {change:+.3f}: {same}"
+    )
+
+
+def _end_of_curve(folder: Path, precision: str, seed: int, steps: int, last: int) -> float:
+    out = folder / f"{precision}{seed}"
+    method = {"size": 32, "bank": 64, "momentum": 0.9, "levels": (0,), "groups": 2, "prune_from": 0.8}
+    settings = {"backbone": "resnet18", "size": 64, "batch": 16, "epochs": steps // 2, "holdout": 0.0, "log_steps": 1}
+    numbers = {"workers": 0, "seed": seed, "optim": {"lr": 0.01}, "cache": str(folder / "cache")}
+    data = "phantom:?bodies=32&size=64"
+    vesalius.pretrain("adam", data, out=out, precision=precision, method=method, **settings, **numbers)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return statistics.mean([row["loss"] for row in rows if "loss" in row][-last:])

@@ -1,0 +1,62 @@
+"""Which prepared scans training can use: of one kind, that the network takes, and large enough for the method."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vesalius.data.cache import Entry
+from vesalius.errors import DataError, SettingError
+from vesalius.train.run import Run
+
+FEW = 0.1  # a larger share of another kind is a wrong setting, not some odd files
+Kind = tuple[int, str, str]
+
+
+def unsuited(run: Run[Any], entries: Sequence[Entry], check_scan: Callable[..., None] | None) -> dict[int, str]:
+    """Place in `entries` -> why that scan cannot be used, for a few; SettingError or DataError where it is not a few.
+
+    check_scan(shape, config): of the method, DataError for an image that is too small.
+    """
+    kinds = Counter(map(_kind, entries))
+    usual, count = kinds.most_common(1)[0]
+    _check_channels(run, usual)
+    if len(entries) - count > FEW * len(entries):
+        listed = " and ".join(f"{number:,} of {_words(kind)}" for kind, number in kinds.most_common())
+        remedy = "Use data of one kind, or leave out --no-grey, so that colour becomes grey."
+        raise DataError(f"the images are of several kinds: {listed}", remedy=remedy)
+    reasons = {shape: _too_small(shape, run.method, check_scan) for shape in {entry.shape[1:] for entry in entries}}
+    found = {}
+    for place, entry in enumerate(entries):
+        if _kind(entry) != usual:
+            found[place] = f"{_words(_kind(entry))}, while most images are of {_words(usual)}"
+        elif reason := reasons[entry.shape[1:]]:
+            found[place] = reason
+    if len(found) == len(entries):
+        raise DataError(f"none of {len(entries)} images can be used; the first: {found[0].rstrip('.')}")
+    return found
+
+
+def _check_channels(run: Run[Any], kind: Kind) -> None:
+    if kind[0] not in (1, run.in_channels):
+        remedy = f"Set in_channels to {kind[0]}, or leave out --no-grey, so that colour becomes grey."
+        reason = f"the images have {kind[0]} channels and the network takes {run.in_channels}"
+        raise SettingError(reason, remedy=remedy)
+
+
+def _too_small(shape: tuple[int, ...], config: Any, check_scan: Callable[..., None] | None) -> str:
+    """The method's reason against an image of `shape`; "" where there is none."""
+    try:
+        if check_scan is not None:
+            check_scan(shape, config)
+    except DataError as error:
+        return f"{error.reason}. {error.remedy}"
+    return ""
+
+
+def _kind(entry: Entry) -> Kind:
+    return entry.shape[0], entry.dtype, entry.unit
+
+
+def _words(kind: Kind) -> str:
+    channels, dtype, unit = kind
+    return f"{channels} channel{'s' * (channels > 1)} of {dtype} in {unit}"
