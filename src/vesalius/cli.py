@@ -21,9 +21,11 @@ def demo(words: Words) -> None:
 
 def inspect(words: Words) -> None:
     """what is wrong with DATA: unreadable files, duplicates, units, polarity, patients, cost of preparing"""
+    from tyro.conf import arg
+
     from vesalius.progress import shower
 
-    def command(data: str, /, json: bool = False, sample: int = 0) -> None:
+    def command(data: Annotated[str, arg(metavar="DATA")], /, json: bool = False, sample: int = 0) -> None:
         """Look at a data set before training on it.
 
         Args:
@@ -42,8 +44,16 @@ def inspect(words: Words) -> None:
 
 def prepare(words: Words) -> None:
     """read DATA once into the cache that training reads from; can be stopped and started again"""
+    from tyro.conf import arg
 
-    def command(data: str, /, ndim: int = 2, size: int = 512, grey: bool = True, cache: str = "") -> None:
+    def command(
+        data: Annotated[str, arg(metavar="DATA")],
+        /,
+        ndim: int = 2,
+        size: int = 512,
+        grey: bool = True,
+        cache: str = "",
+    ) -> None:
         """Prepare a data set.
 
         Args:
@@ -99,10 +109,13 @@ def pretrain(words: Words) -> None:
 
 def run(words: Words) -> None:
     """RECIPE: repeat one of this project's experiments (vesalius list)"""
-    from vesalius.recipes import find
+    from vesalius.recipes import find, names
 
+    if words[:1] in (["-h"], ["--help"]):
+        print(f"usage: vesalius run RECIPE [--help]; RECIPE: {', '.join(names())}")
+        return
     if not words or words[0].startswith("-"):
-        raise SettingError("no recipe given", remedy="See: vesalius list.")
+        raise SettingError("no recipe given", remedy=f"Recipes: {', '.join(names())}.")
     _parse(find(words[0]).main, words[1:], f"run {words[0]}")
 
 
@@ -115,8 +128,9 @@ def embed(words: Words) -> None:
 
 def export(words: Words) -> None:
     """RUN: the encoder under torchvision's and timm's names, as .safetensors with its settings as .json"""
+    from tyro.conf import arg
 
-    def command(run: str, /, out: str) -> None:
+    def command(run: Annotated[str, arg(metavar="RUN")], /, out: str) -> None:
         """Export an encoder, and prove by comparing features that nothing was lost.
 
         Args:
@@ -214,7 +228,8 @@ def _parse(command: Any, words: Words, name: str, description: str | None = None
 
 
 def _one_line(box: str) -> str:
-    """tyro's error, out of its frame and on one line."""
+    """tyro's error, out of its frame and on one line; the frame's title only repeats it."""
+    box = re.sub(r"\u256d.*", "", box)
     bare = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", box).split())
     return re.split(r" For full helptext| Argument helptext", bare)[0].removeprefix("Value error ").strip(" .")
 

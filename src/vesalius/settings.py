@@ -65,6 +65,14 @@ def unknown(name: str, key: str, known: tuple[str, ...], what: str = "setting") 
     return SettingError(f"unknown {what} {name}", remedy=remedy)
 
 
+def least(settings: Any, bound: float, *names: str, where: str = "") -> None:
+    """SettingError for the first of the named numbers that is below `bound` (or no number at all)."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not value >= bound:
+            raise SettingError(f"setting {where}{name} is {value}", remedy=f"It must be at least {bound}.")
+
+
 def convert(value: Any, hint: Any, name: str) -> Any:
     """`value` as the type `hint`, where that loses nothing (a list for a tuple, 1 for 1.0); else SettingError."""
     origin, arguments = get_origin(hint), get_args(hint)

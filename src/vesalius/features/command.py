@@ -3,26 +3,33 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from tyro.conf import arg
 
 from vesalius import zoo
-from vesalius.data.build import build
-from vesalius.data.cache import Cache, default_root, salt_of
-from vesalius.data.datasets import open_dataset
+from vesalius.checkpoint import check_writable
+from vesalius.data.build import Built, build
+from vesalius.data.cache import CachedScan, default_root, salt_of
+from vesalius.data.datasets import Dataset, open_dataset
 from vesalius.data.prepare import prepare_points, steps_from_json
-from vesalius.errors import DataError
-from vesalius.features.files import embed
+from vesalius.data.steps import Step
+from vesalius.errors import DataError, SettingError
+from vesalius.features.files import WRITERS, embed
 from vesalius.progress import say, shower
 
-Points = Mapping[str, Mapping[str, NDArray[np.float64]]]
+Point = NDArray[np.float64]
+Points = Mapping[str, Mapping[str, Point]]
+POINTS_REMEDY = (
+    "Its first line must be image,name,x,y or image,name,x,y,z; below, one finite point a line, each name once."
+)
 
 
 def embed_command(
-    run: str,
-    data: str,
+    run: Annotated[str, arg(metavar="RUN")],
+    data: Annotated[str, arg(metavar="DATA")],
     /,
     out: str,
     kind: Literal["global", "dense", "points"] = "global",
@@ -45,17 +52,20 @@ def embed_command(
         batch: images at a time
         cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
     """
+    _check(Path(out), kind, points, size, batch)
     loaded = zoo.load(run)
-    dataset = open_dataset(data)
-    steps = steps_from_json(loaded.card.prepare)
-    root = Path(cache) if cache else default_root()
+    if not -len(loaded.backbone.channels) <= level < len(loaded.backbone.channels):
+        raise SettingError(f"there is no level {level}", remedy=f"The pyramid has {len(loaded.backbone.channels)}.")
+    stored = read_points(Path(points), loaded.backbone.ndim) if points else None
+    dataset, steps = open_dataset(data), steps_from_json(loaded.card.prepare)
+    if stored is not None and not stored.keys() & set(dataset.ids):
+        remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
+        raise DataError("no image of the data has points in it", file=points, remedy=remedy)
+    root = Path(cache).expanduser() if cache else default_root()
     built = build(dataset, dataset.ids, steps, root, progress=shower(f"preparing {data}"))
     for _, path, reason in built.set_aside:
         say(f"set aside: {path}: {reason}")
-    wanted = None
-    if kind == "points":
-        stored = read_points(Path(points)) if points else {i: dataset.labels(i).landmarks for i in built.cache.ids}
-        wanted = _prepared(built.cache, stored, loaded.card.prepare)
+    wanted = _wanted(built, dataset, stored, steps) if kind == "points" else None
     path = embed(
         loaded.backbone, built.cache, Path(out), kind, key=salt_of(root), points=wanted, level=level,
         size=size or None, batch=batch, progress=shower("embedding"),
@@ -63,30 +73,53 @@ def embed_command(
     print(path)
 
 
-def read_points(path: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """CSV image,name,x,y[,z] -> image -> name -> voxel coordinates in array order: 2-D (y, x) = (row, column)."""
-    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+def _check(out: Path, kind: str, points: str, size: int, batch: int) -> None:
+    """What can be known to be wrong before the encoder is loaded and images are prepared."""
+    if out.suffix not in WRITERS:
+        raise SettingError("is neither .npz nor .parquet", file=out, remedy="Give a name that ends in one of them.")
+    if points and kind != "points":
+        raise SettingError(f"points are given, and kind is {kind}", remedy="Add --kind points.")
+    if batch < 1 or size < 0:
+        raise SettingError(f"batch {batch}, size {size}", remedy="batch must be at least 1 and size at least 0.")
+    check_writable(out.parent)
+
+
+def read_points(path: Path, ndim: int) -> dict[str, dict[str, Point]]:
+    """CSV image,name,x,y[,z] -> image -> name -> voxel coordinates in array order: 2-D (y, x) = (row, column). DataError."""
+    found: dict[str, dict[str, Point]] = {}
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 at = (row["y"], row["x"]) if not row.get("z") else (row["x"], row["y"], row["z"])
-                found.setdefault(row["image"], {})[row["name"]] = np.array([float(value) for value in at])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "Its first line must be image,name,x,y or image,name,x,y,z, and numbers below."
-        raise DataError(f"points cannot be read ({error!r})", file=path, remedy=remedy) from error
+                point = np.array([float(value) for value in at])
+                if len(point) != ndim or not np.isfinite(point).all():
+                    raise ValueError(f"a point of {row['image']} is {point.tolist()}, not {ndim} finite numbers")
+                if row["name"] in found.setdefault(row["image"], {}):
+                    raise ValueError(f"{row['image']} has {row['name']} twice")
+                found[row["image"]][row["name"]] = point
+    except KeyError as error:
+        raise DataError(f"has no column {error}", file=path, remedy=POINTS_REMEDY) from error
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"points cannot be read ({error})", file=path, remedy=POINTS_REMEDY) from error
     return found
 
 
-def _prepared(cache: Cache, stored: Points, prepare: list[dict[str, object]]) -> Points:
-    """Points of stored images, moved into the prepared ones; images without points are left out."""
-    steps = steps_from_json(prepare)
-    moved = {}
-    for scan in cache:
-        if named := stored.get(scan.id):
-            at = prepare_points(np.stack(list(named.values())), steps, scan.trace)
-            moved[scan.id] = dict(zip(named, at, strict=True))
-    if not moved:
-        raise DataError(
-            "no image of the data set has points", remedy="Column image must hold ids: see vesalius inspect."
-        )
-    return moved
+def _wanted(built: Built, dataset: Dataset, stored: Points | None, steps: list[Step]) -> Points:
+    """The points of each prepared image: those of a file, every one of which must lie in its image, or the data set's own."""
+    if stored is not None:
+        return {scan.id: _moved(scan, stored[scan.id], steps, strict=True) for scan in built.cache if scan.id in stored}
+    quick = getattr(dataset, "landmarks", None)  # the phantom's, without its masks
+    own = {id: quick(id) if callable(quick) else dataset.labels(id).landmarks for id in built.cache.ids}
+    if not any(own.values()):
+        raise DataError("the data set has no landmarks of its own", remedy="Give --points FILE.csv.")
+    return {scan.id: _moved(scan, own[scan.id], steps, strict=False) for scan in built.cache if own[scan.id]}
+
+
+def _moved(scan: CachedScan, named: Mapping[str, Point], steps: list[Step], strict: bool) -> dict[str, Point]:
+    """Points of a stored image, in the prepared one; those outside of it are left out, or with `strict` a DataError."""
+    moved = dict(zip(named, prepare_points(np.stack(list(named.values())), steps, scan.trace), strict=True))
+    out = [name for name, at in moved.items() if not np.all((at >= -0.5) & (at <= np.array(scan.shape) - 0.5))]
+    if out and strict:
+        reason = f"point {out[0]} at {named[out[0]].tolist()} (in the order of the array's axes) is not in the image"
+        raise DataError(reason, file=scan.id, remedy="Are x and y exchanged, or is it of another size?")
+    return {name: at for name, at in moved.items() if name not in out}

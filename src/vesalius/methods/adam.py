@@ -18,7 +18,7 @@ DIFFERENCES from the reference code (MR-HosseinzadehTaher/Eden), and why:
   * In 3-D (no reference) the halving alternates left-right, up-down, front-back.
   * Validation changes nothing here; in the code it feeds the bank and moves the slow copy.
   * The slow copy moves after the optimiser's step, not before the key's forward: the same sequence of values.
-  * Rotation is bilinear, not nearest; a grey image stays one channel, on which saturation and hue do nothing.
+  * A grey image stays one channel until the network; saturation and hue do nothing to it, as they do nothing to grey RGB.
   * The pruner can wait until embeddings spread (`prune_from`), for small data; 0 is the paper's: at once.
 """
 
@@ -43,7 +43,7 @@ from vesalius.views.augment import Augmentation
 from vesalius.views.intensity import ColorJitter, GaussianBlur
 from vesalius.views.parts import check_granularity, part
 from vesalius.views.spatial import Rotation
-from vesalius.views.view import cut_view, finish, pair, relative
+from vesalius.views.view import cut_pair, finish, relative
 
 NOTICES = (
     "Adam: the reference code is licensed for non-commercial research; this is an independent implementation.",
@@ -85,8 +85,8 @@ def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> di
     """On the host: two crops of one of the scan's 2^n parts, in stored units, and what will be done to them."""
     n = config.levels[stage]
     x = part(Box.whole(scan.shape), n, int(rng.integers(2**n)))
-    views = [cut_view(rng, scan, x, config.size, config.scale, config.augmentations) for _ in range(2)]
-    return {**pair(*views), "image": np.array(scan.index), "part": relative(x, scan.shape)}
+    pair = cut_pair(rng, scan, x, config.size, config.scale, config.augmentations)
+    return {**pair, "image": np.array(scan.index), "part": relative(x, scan.shape)}
 
 
 def augment(batch: Mapping[str, Tensor], config: Config, stage: int) -> dict[str, Tensor]:

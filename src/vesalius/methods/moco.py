@@ -36,7 +36,7 @@ from vesalius.views.augment import Augmentation
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale
 from vesalius.views.parts import check_granularity, part
 from vesalius.views.spatial import HorizontalFlip, Rotation
-from vesalius.views.view import cut_view, finish, pair, relative
+from vesalius.views.view import cut_pair, finish, relative
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> di
     """On the host: two crops of the scan (of a window of it), in stored units, and what will be done to them."""
     whole = Box.whole(scan.shape)
     x = whole.place(rng, part(whole, config.windows[stage], 0).shape)
-    views = [cut_view(rng, scan, x, config.size, config.scale, config.augmentations) for _ in range(2)]
-    return {**pair(*views), "image": np.array(scan.index), "part": relative(x, scan.shape)}
+    pair = cut_pair(rng, scan, x, config.size, config.scale, config.augmentations)
+    return {**pair, "image": np.array(scan.index), "part": relative(x, scan.shape)}
 
 
 def augment(batch: Mapping[str, Tensor], config: Config, stage: int) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """What a method hands back to the loop after one forward pass, and what a method module must offer."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -14,10 +13,9 @@ class Step(NamedTuple):
     carry: Any = None
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """Where the run stands: stage from 0, step from 0 within the stage. logging: this step's log will be written, so
-    numbers that cost time are worth making."""
+    numbers that cost time are worth making. A tuple, because Fabric takes no frozen dataclass under mixed precision."""
 
     stage: int
     step: int

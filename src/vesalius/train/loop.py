@@ -39,10 +39,10 @@ def train(run: Run[Any], resume: bool = False) -> Path:
     first, ranks = machine.fabric.is_global_zero, machine.fabric.world_size
     if first:
         folder.check(settled, resume)
-        say(machine.words)
     method = starts.method(run, module, ranks)
     if first:
         folder.check_room(method, int(run.method.stages))
+        say(machine.words)
     enough = partial(starts.enough, run, method, ranks)
     sources = open_sources(run, getattr(module, "check_scan", None), enough)
     if first:

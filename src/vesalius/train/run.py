@@ -10,7 +10,7 @@ import tyro
 
 from vesalius.errors import SettingError
 from vesalius.methods import find
-from vesalius.settings import replace, to_dict
+from vesalius.settings import least, replace, to_dict
 
 C = TypeVar("C")
 
@@ -81,14 +81,6 @@ class Run(Generic[C]):
         if self.batch % (self.accumulate * self.devices * self.nodes):
             parts = f"accumulate {self.accumulate} x devices {self.devices} x nodes {self.nodes}"
             raise SettingError(f"setting batch is {self.batch}", remedy=f"It must be divisible by {parts}.")
-
-
-def least(settings: Any, bound: float, *names: str, where: str = "") -> None:
-    """SettingError for the first of the named numbers that is below `bound` (or no number at all)."""
-    for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, int | float) and not value >= bound:
-            raise SettingError(f"setting {where}{name} is {value}", remedy=f"It must be at least {bound}.")
 
 
 def configure(name: str, values: Mapping[str, Any]) -> Run[Any]:

@@ -66,14 +66,15 @@ def open_sources(
     steps = steps_for(run.ndim, run.size, grey=run.grey)
     datasets = [open_dataset(spec) for spec in run.data]
     chosen = _chosen(run, datasets)
-    enough(sum(map(len, chosen)))
+    enough(len(_hold_out(_who(datasets, chosen), run.holdout, run.seed)[0]))
     built = [
         build(dataset, ids, steps, _root(run.cache), progress=shower(f"preparing {spec}"))
         for spec, dataset, ids in zip(run.data, datasets, chosen, strict=True)
     ]
     sources, aside = _admitted(run, datasets, chosen, built, check_scan)
     _say_set_aside(aside)
-    who = [(f"{n}/{s.dataset.patient(s.built.cache.ids[at])}", n, at) for n, s in enumerate(sources) for at in s.used]
+    used = {(n, at) for n, source in enumerate(sources) for at in source.used}
+    who = [one for one in _who(datasets, [one.cache.ids for one in built]) if one[1:] in used]
     train, watch = _hold_out(who, run.holdout, run.seed)
     enough(len(train))
     caches = [source.built.cache for source in sources]
@@ -141,6 +142,12 @@ def _admitted(
 
 def _unreadable(built: Built) -> list[dict[str, str]]:
     return [{"file": str(path or id), "reason": reason} for id, path, reason in built.set_aside]
+
+
+def _who(datasets: Sequence[Dataset], ids: Sequence[Ids]) -> list[Who]:
+    """Patient, source and place of every id."""
+    every = enumerate(zip(datasets, ids, strict=True))
+    return [(f"{n}/{dataset.patient(id)}", n, at) for n, (dataset, some) in every for at, id in enumerate(some)]
 
 
 def _hold_out(who: list[Who], share: float, seed: int) -> tuple[list[Who], list[Who]]:

@@ -27,7 +27,7 @@ class Rotation(Augmentation):
     """
 
     degrees: float = 30.0
-    mode: Literal["bilinear", "nearest"] = "bilinear"
+    mode: Literal["bilinear", "nearest"] = "nearest"
     width = 2
 
     def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:

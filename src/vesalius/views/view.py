@@ -1,4 +1,4 @@
-"""One view of a scan: cut on the host, with the numbers of its augmentations drawn there; finished on the device."""
+"""Two views of a scan: cut on the host, with the numbers of their augmentations drawn there; finished on the device."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,35 +9,24 @@ from torch import Tensor
 
 from vesalius.space.box import Box
 from vesalius.views.augment import Augmentation, apply_all, draw_all
-from vesalius.views.crops import cut, random_resized_box
-from vesalius.views.intensity import to_unit
-
-Sample = dict[str, np.ndarray]
+from vesalius.views.crops import cut_all, random_resized_box
+from vesalius.views.intensity import ToUnit
 
 
-def cut_view(
-    rng: np.random.Generator,
-    scan: Any,
-    part: Box,
-    size: int,
-    scale: tuple[float, float],
-    augment: Sequence[Augmentation],
-) -> Sample:
-    """pixels (C, size, ...) in the stored type, of a random resized crop of `part`; draw (P,), its augmentations' numbers."""
-    box = random_resized_box(rng, part, scale)
-    return {"pixels": cut(scan, box, (size,) * part.ndim), "draw": draw_all(augment, rng, part.ndim)}
+def cut_pair(
+    rng: np.random.Generator, scan: Any, part: Box, size: int, scale: tuple[float, float], row: Sequence[Augmentation]
+) -> dict[str, np.ndarray]:
+    """Two random resized crops of `part`: pixels (2, C, size, ...) in the stored type; draw (2, P), the numbers of `row`."""
+    boxes = [random_resized_box(rng, part, scale) for _ in range(2)]
+    pixels = cut_all(scan, boxes, (size,) * part.ndim)
+    return {"pixels": np.stack(pixels), "draw": np.stack([draw_all(row, rng, part.ndim) for _ in boxes])}
 
 
-def pair(first: Sample, second: Sample) -> Sample:
-    """Two views as one sample: pixels (2, C, ...), draw (2, P); a batch adds its axis in front."""
-    return {name: np.stack([first[name], second[name]]) for name in first}
-
-
-def finish(batch: Mapping[str, Tensor], augment: Sequence[Augmentation]) -> tuple[Tensor, Tensor]:
-    """A batch of pairs -> two (B, C, *S) float in 0..1, augmented. One pass over both views."""
-    pixels, draw = batch["pixels"].transpose(0, 1).flatten(0, 1), batch["draw"].transpose(0, 1).flatten(0, 1)
+def finish(batch: Mapping[str, Tensor], row: Sequence[Augmentation]) -> tuple[Tensor, Tensor]:
+    """A batch of pairs -> two (B, C, *S) float in 0..1, augmented by `row`."""
+    pixels, draw = (batch[name].transpose(0, 1).flatten(0, 1) for name in ("pixels", "draw"))
     unit = "HU" if pixels.dtype == torch.int16 else "0..1"
-    first, second = apply_all(augment, to_unit(pixels, unit), draw).chunk(2)
+    first, second = apply_all((ToUnit(unit), *row), pixels, draw).chunk(2)
     return first, second
 
 
