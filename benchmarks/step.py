@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,10 +28,13 @@ from vesalius.train.run import Optim
 SIDE = 224
 
 
-def stepper(backbone: str, views: dict[str, Tensor], device: str, bf16: bool, layout: torch.memory_format) -> Callable[[int], float]:
+def stepper(
+    backbone: str, views: dict[str, Tensor], device: str, bf16: bool, layout: torch.memory_format
+) -> Callable[[int], float]:
     """A function of the step's number that makes the step and gives its loss."""
     torch.manual_seed(0)
-    method = adam.Method(zoo.build(backbone, 2, 3), adam.Config(size=SIDE)).to(device).to(memory_format=layout)
+    method = adam.Method(zoo.build(backbone, 2, 3), adam.Config(size=SIDE)).to(device)
+    method.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = optim.build(method.parameters(), Optim())
 
     def step(t: int) -> float:
@@ -40,7 +44,7 @@ def stepper(backbone: str, views: dict[str, Tensor], device: str, bf16: bool, la
         made.loss.backward()
         optimizer.step()
         method.after_update([made.carry])
-        return made.loss.item()
+        return float(made.loss.detach())
 
     return step
 
@@ -78,7 +82,9 @@ def measure(backbone: str, batch: int, rounds: int = 5) -> None:
     where = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{backbone}, batch {batch}, {where}: plain {plain * 1e3:.0f} ms, product {product * 1e3:.0f} ms")
     if not bf16:
-        print(f"this {device} has no bf16 instructions: bf16 is not measured; the product chooses fp32 channels-last here")
+        print(
+            f"this {device} has no bf16 instructions: bf16 is not measured; the product chooses fp32 channels-last here"
+        )
     print(f"step_{backbone}_{'bf16' if bf16 else 'auto'} {plain / product:.2f}")
 
 
@@ -101,9 +107,16 @@ def compare_curves(steps: int = 32, last: int = 8, seeds: int = 3) -> None:
 def _end_of_curve(folder: Path, precision: str, seed: int, steps: int, last: int) -> float:
     out = folder / f"{precision}{seed}"
     method = {"size": 32, "bank": 64, "momentum": 0.9, "levels": (0,), "groups": 2, "prune_from": 0.8}
-    settings = {"backbone": "resnet18", "size": 64, "batch": 16, "epochs": steps // 2, "holdout": 0.0, "log_steps": 1}
-    numbers = {"workers": 0, "seed": seed, "optim": {"lr": 0.01}, "cache": str(folder / "cache")}
+    settings: dict[str, Any] = {
+        "backbone": "resnet18",
+        "size": 64,
+        "batch": 16,
+        "epochs": steps // 2,
+        "holdout": 0.0,
+        "log_steps": 1,
+    }
+    numbers: dict[str, Any] = {"workers": 0, "seed": seed, "optim": {"lr": 0.01}, "cache": str(folder / "cache")}
     data = "phantom:?bodies=32&size=64"
     vesalius.pretrain("adam", data, out=out, precision=precision, method=method, **settings, **numbers)
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return statistics.mean([row["loss"] for row in rows if "loss" in row][-last:])
+    return statistics.mean([float(row["loss"]) for row in rows if "loss" in row][-last:])

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from vesalius.errors import SettingError
-from vesalius.settings import from_dict, replace, to_dict
+from vesalius.settings import ascending, from_dict, least, replace, to_dict, within
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,18 @@ def test_a_literal_lists_its_choices() -> None:
 def test_a_missing_required_setting_is_named() -> None:
     with pytest.raises(SettingError, match="setting name is missing"):
         from_dict(Outer, {})
+
+
+def test_bounds_hold_for_numbers_and_tuples_and_pass_words_over() -> None:
+    config = Outer("adam", levels=(0, 5), optim=Inner(lr=float("nan")))
+    least(config, 0, "levels", "workers")
+    within(config, 0, 5, "levels", "workers")
+    with pytest.raises(SettingError, match=r"setting levels is \(0, 5\). It must be at least 1."):
+        least(config, 1, "levels")
+    with pytest.raises(SettingError, match=r"It must be from 0 to 4."):
+        within(config, 0, 4, "levels")
+    with pytest.raises(SettingError, match=r"setting optim.lr is nan"):
+        least(config.optim, 0, "lr", where="optim.")
+    ascending(config, "levels")
+    with pytest.raises(SettingError, match="in this order"):
+        ascending(replace(config, {"levels": [5, 0]}), "levels")

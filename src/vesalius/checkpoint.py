@@ -54,7 +54,13 @@ class Card:
 
 def write(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
     """Write `tensors` and `card` to `path` atomically; CheckpointError where the disk refuses, the old file untouched."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    taken = set[int]()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        plain[name] = own.clone() if place in taken else own  # safetensors refuses tensors that share memory
+        taken.add(place)
     write_bytes(path, serialise(plain, {"vesalius": json.dumps(to_dict(card), sort_keys=True)}))
 
 
@@ -142,7 +148,9 @@ class _readable:
             raise CheckpointError("no such file", file=self.path, remedy="Give a run folder or a .safetensors file.")
         with open(self.path, "rb") as file:
             head = file.read(16)
-        if head[:1] == b"\x80" or head[:4] == b"PK\x03\x04":
+        if head[8:9] != b"{" and (
+            head[:1] == b"\x80" or head[:4] == b"PK\x03\x04"
+        ):  # a header's length may begin so too
             remedy = "A pickle can run any code, so it is never loaded here: give a .safetensors file."
             raise CheckpointError("is a pickle (PyTorch .pt or .pth), not a checkpoint", file=self.path, remedy=remedy)
 

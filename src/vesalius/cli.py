@@ -1,6 +1,7 @@
 """name -> function; no logic. Heavy imports wait until a command needs them, so that --help answers at once."""
 
 import contextlib
+import functools
 import io
 import re
 import sys
@@ -39,7 +40,7 @@ def inspect(words: Words) -> None:
         report = examine(open_dataset(data), sample=sample or None, progress=shower("looking at images"))
         print(_json(report) if json else report.text())
 
-    _parse(command, words, "inspect")
+    _call(command, words, "inspect")
 
 
 def prepare(words: Words) -> None:
@@ -67,7 +68,7 @@ def prepare(words: Words) -> None:
 
         print(prepare_only(data, ndim, size, cache, grey))
 
-    _parse(command, words, "prepare")
+    _call(command, words, "prepare")
 
 
 def pretrain(words: Words) -> None:
@@ -116,14 +117,14 @@ def run(words: Words) -> None:
         return
     if not words or words[0].startswith("-"):
         raise SettingError("no recipe given", remedy=f"Recipes: {', '.join(names())}.")
-    _parse(find(words[0]).main, words[1:], f"run {words[0]}")
+    _call(find(words[0]).main, words[1:], f"run {words[0]}")
 
 
 def embed(words: Words) -> None:
     """RUN DATA: features of images (one vector, a map, or at points) as .npz or .parquet"""
     from vesalius.features.command import embed_command
 
-    _parse(embed_command, words, "embed")
+    _call(embed_command, words, "embed")
 
 
 def export(words: Words) -> None:
@@ -141,7 +142,7 @@ def export(words: Words) -> None:
 
         print(write(Path(run), Path(out)))
 
-    _parse(command, words, "export")
+    _call(command, words, "export")
 
 
 def list_all(words: Words) -> None:
@@ -210,15 +211,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(command: Any, words: Words, name: str, description: str | None = None) -> Any:
-    """Run (or build) `command` with tyro; a wrong command line becomes a one-line SettingError."""
+def _call(command: Callable[..., None], words: Words, name: str) -> None:
+    """Read `words` as the arguments of `command`, then call it."""
+
+    @functools.wraps(command)
+    def later(*arguments: Any, **named: Any) -> Callable[[], None]:
+        return functools.partial(command, *arguments, **named)
+
+    _parse(later, words, name)()
+
+
+def _parse(kind: Any, words: Words, name: str, description: str | None = None) -> Any:
+    """What tyro makes of `words`: a `kind`; a wrong command line becomes a one-line SettingError."""
     import tyro
 
     noise = io.StringIO()
     wants_help = any(word in ("-h", "--help") for word in words)
     try:
         with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(noise):
-            return tyro.cli(command, args=words, prog=f"vesalius {name}", description=description)
+            return tyro.cli(kind, args=words, prog=f"vesalius {name}", description=description)
     except SystemExit as stop:
         if not stop.code:
             raise

@@ -6,7 +6,7 @@ The same names hold in Python (`optim={"lr": 0.1}`), on the command line (`--opt
 import dataclasses
 import difflib
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -65,12 +65,32 @@ def unknown(name: str, key: str, known: tuple[str, ...], what: str = "setting") 
     return SettingError(f"unknown {what} {name}", remedy=remedy)
 
 
-def least(settings: Any, bound: float, *names: str, where: str = "") -> None:
-    """SettingError for the first of the named numbers that is below `bound` (or no number at all)."""
+def least(settings: Any, low: float, *names: str, where: str = "") -> None:
+    """SettingError for the first of the named numbers that is below `low`, or is NaN; words are passed over."""
     for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, int | float) and not value >= bound:
-            raise SettingError(f"setting {where}{name} is {value}", remedy=f"It must be at least {bound}.")
+        _check(settings, name, where, lambda value: value >= low, f"at least {low}")
+
+
+def within(settings: Any, low: float, high: float, *names: str, where: str = "") -> None:
+    """SettingError for the first of the named numbers, or one of a tuple of them, that is not in low..high."""
+    for name in names:
+        _check(settings, name, where, lambda value: low <= value <= high, f"from {low} to {high}")
+
+
+def ascending(settings: Any, *names: str, where: str = "") -> None:
+    """SettingError for the first of the named pairs whose second number is below its first."""
+    for name in names:
+        first, second = getattr(settings, name)
+        if not first <= second:
+            reason = f"setting {where}{name} is {first} {second}"
+            raise SettingError(reason, remedy="It must be the least and the greatest, in this order.")
+
+
+def _check(settings: Any, name: str, where: str, good: Callable[[float], bool], words: str) -> None:
+    value = getattr(settings, name)
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int | float) and not good(number):
+            raise SettingError(f"setting {where}{name} is {value}", remedy=f"It must be {words}.")
 
 
 def convert(value: Any, hint: Any, name: str) -> Any:

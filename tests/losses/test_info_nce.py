@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from vesalius.errors import SettingError
-from vesalius.losses.info_nce import info_nce, pruned_info_nce
+from vesalius.losses.info_nce import instance_accuracy, info_nce, pruned_info_nce
 from vesalius.losses.pruner import keep
 
 
@@ -148,3 +148,9 @@ def test_what_is_not_a_number_is_not_hidden():
 def test_a_temperature_beyond_fp32_is_refused():
     with pytest.raises(SettingError, match=r"temperature 0\.01"):
         pruned_info_nce(*scene(), 0.8, 0.01)
+
+
+def test_instance_accuracy_counts_anchors_nearest_to_their_own_key() -> None:
+    bank = torch.eye(4)[:2]
+    q, k = torch.eye(4)[[2, 0]], torch.eye(4)[[2, 3]]  # the first meets its key, the second a negative
+    assert instance_accuracy(q, k, bank) == 0.5

@@ -41,6 +41,12 @@ def pruned_info_nce(q: Tensor, k: Tensor, bank: Tensor, gamma: float | None, tau
         return loss.mean(), kept
 
 
+@torch.no_grad()
+def instance_accuracy(q: Tensor, k: Tensor, bank: Tensor) -> Tensor:
+    """q, k (B, d), bank (K, d): scalar share of anchors that are nearer to their own key than to any in the bank."""
+    return ((q * k).sum(1) > (q @ bank.T).amax(1)).float().mean()
+
+
 class _Fused(torch.autograd.Function):
     """With N the mean of the kept negatives weighted by e^{s / tau}, and w the softmax mass of all of them together:
     dL/dq = w (N - k) / tau and dL/dk = -w q / tau, so the forward pass has all that the backward needs."""

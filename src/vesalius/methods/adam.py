@@ -32,12 +32,13 @@ from torch import Tensor, nn
 
 from vesalius.chance import generator
 from vesalius.losses.collapse import effective_rank, spread
-from vesalius.losses.info_nce import pruned_info_nce
+from vesalius.losses.info_nce import LEAST_TAU, instance_accuracy, pruned_info_nce
 from vesalius.losses.pruner import same_part_share
 from vesalius.methods.step import Progress, Step
 from vesalius.models import memory_bank, norm
 from vesalius.models.memory_bank import MemoryBank
 from vesalius.models.towers import Towers
+from vesalius.settings import ascending, least, within
 from vesalius.space.box import Box
 from vesalius.views.augment import Augmentation
 from vesalius.views.intensity import ColorJitter, GaussianBlur
@@ -68,7 +69,16 @@ class Config:
     threshold: float = 0.8  # gamma: C
     prune_whole: bool = False  # prune at n = 0 too: P always, C not at 0
     prune_from: float = 0.0  # spread of the bank, 0..1, at which the pruner starts: ours, for small data
+    head_norm: bool = False  # batch norm in the head, as MoCo-v3: ours, for small data
     groups: int = 4  # batch-norm groups of the global batch, keys shuffled among them: C, one a GPU
+
+    def __post_init__(self) -> None:
+        least(self, 1, "size", "width", "bank", "groups", where="method.")
+        least(self, LEAST_TAU, "temperature", where="method.")
+        least(self, 0, "levels", "jitter", "blur", "rotation", where="method.")
+        within(self, 0, 1, "scale", "momentum", "prune_from", where="method.")
+        within(self, -1.1, 1.1, "threshold", where="method.")  # a cosine; beyond 1 nothing is pruned
+        ascending(self, "scale", "blur", where="method.")
 
     @property
     def stages(self) -> int:
@@ -101,7 +111,7 @@ class Method(nn.Module):
     def __init__(self, backbone: Any, config: Config, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.towers = Towers(backbone, config.width, config.groups)
+        self.towers = Towers(backbone, config.width, config.groups, config.head_norm)
         self.bank = MemoryBank(config.bank, config.width, generator(seed), backbone.ndim)
         self.pruning: Tensor
         self.register_buffer("pruning", torch.tensor(config.prune_from <= 0))
@@ -121,6 +131,7 @@ class Method(nn.Module):
         log: dict[str, Tensor] = {"pruned": 1 - kept.float().mean() / c.bank}
         if progress.logging:
             log |= {"spread": spread(q.detach()), "effective_rank": effective_rank(q.detach())}
+            log["accuracy"] = instance_accuracy(q, k, self.bank.keys)
             boxes = views["part"] / 10_000, self.bank.box / 10_000
             log["alike"] = (q.detach() @ self.bank.keys.T >= c.threshold).float().mean()
             log["pruned_same_part"] = same_part_share(q.detach(), self.bank.keys, c.threshold, *boxes)

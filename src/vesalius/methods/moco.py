@@ -26,11 +26,12 @@ from torch import Tensor, nn
 
 from vesalius.chance import generator
 from vesalius.losses.collapse import effective_rank, spread
-from vesalius.losses.info_nce import pruned_info_nce
+from vesalius.losses.info_nce import LEAST_TAU, instance_accuracy, pruned_info_nce
 from vesalius.methods.step import Progress, Step
 from vesalius.models import memory_bank, norm
 from vesalius.models.memory_bank import MemoryBank
 from vesalius.models.towers import Towers
+from vesalius.settings import ascending, least, within
 from vesalius.space.box import Box
 from vesalius.views.augment import Augmentation
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale
@@ -55,7 +56,15 @@ class Config:
     bank: int = 65_536  # K: C
     momentum: float = 0.999  # m: C
     temperature: float = 0.2  # tau: C of v2
+    head_norm: bool = False  # batch norm in the head, as MoCo-v3: ours, for small data
     groups: int = 8  # batch-norm groups of the global batch, keys shuffled among them: P, one a GPU
+
+    def __post_init__(self) -> None:
+        least(self, 1, "size", "width", "bank", "groups", where="method.")
+        least(self, LEAST_TAU, "temperature", where="method.")
+        least(self, 0, "windows", "jitter", "blur", "rotation", where="method.")
+        within(self, 0, 1, "scale", "momentum", "grayscale", "flip", where="method.")
+        ascending(self, "scale", "blur", where="method.")
 
     @property
     def stages(self) -> int:
@@ -90,7 +99,7 @@ class Method(nn.Module):
     def __init__(self, backbone: Any, config: Config, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.towers = Towers(backbone, config.width, config.groups)
+        self.towers = Towers(backbone, config.width, config.groups, config.head_norm)
         self.bank = MemoryBank(config.bank, config.width, generator(seed), backbone.ndim)
 
     @property
@@ -106,6 +115,7 @@ class Method(nn.Module):
         log: dict[str, Tensor] = {}
         if progress.logging:
             log = {"spread": spread(q.detach()), "effective_rank": effective_rank(q.detach())}
+            log["accuracy"] = instance_accuracy(q, k, self.bank.keys)
         return Step(loss, log, carry=(k, views["image"], views["part"]))
 
     def after_update(self, carries: Sequence[Any]) -> None:

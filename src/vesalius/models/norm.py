@@ -74,12 +74,15 @@ class GroupedBatchNorm(_BatchNorm):
 
 
 def check(groups: int, batch: int, processes: int) -> None:
-    """SettingError unless `processes` times `batch` samples split into `groups` groups as this module can."""
+    """SettingError unless `processes` times `batch` samples split into `groups` groups of two or more, as this module can."""
     if groups < 1 or (groups > 1 and (groups % processes or batch % max(1, groups // processes))):
         raise SettingError(
             f"{groups} batch norm groups do not split {processes} x {batch} samples evenly",
             remedy="Choose 1, or a multiple of the number of processes that divides the global batch.",
         )
+    if processes * batch // groups < 2:
+        reason = f"{groups} batch norm groups leave one of {processes} x {batch} samples in each"
+        raise SettingError(reason, remedy="Use fewer groups, or a larger batch: the statistics need two samples.")
 
 
 def convert(module: nn.Module, groups: int) -> nn.Module:

@@ -17,10 +17,10 @@ from vesalius.models.norm import convert, shuffle, unshuffle
 class Embedder(nn.Module):
     """Backbone, mean over the coarsest level, Linear-ReLU-Linear, unit length: (B, C, *S) -> (B, width) fp32."""
 
-    def __init__(self, backbone: Any, width: int) -> None:
+    def __init__(self, backbone: Any, width: int, norm: bool = False) -> None:
         super().__init__()
         features = backbone.channels[-1]
-        self.backbone, self.head = backbone, projection(features, features, width)
+        self.backbone, self.head = backbone, projection(features, features, width, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) in 0..1 -> (B, width) unit vectors, fp32."""
@@ -34,9 +34,9 @@ class Towers(nn.Module):
     (He et al. 2020, section 3.3; here for any number of processes, one included).
     """
 
-    def __init__(self, backbone: Any, width: int, groups: int) -> None:
+    def __init__(self, backbone: Any, width: int, groups: int, norm: bool = False) -> None:
         super().__init__()
-        self.f = Embedder(backbone, width)
+        self.f = Embedder(backbone, width, norm)
         self.g = copy.deepcopy(self.f).requires_grad_(False)
         self.groups = groups
         convert(self, groups)

@@ -1,7 +1,7 @@
 """From caches to batches. Which image, which crop, which augmentation: all counted from (seed, stage, step, place)."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from multiprocessing import get_all_start_methods
 from typing import Any
@@ -76,7 +76,7 @@ class Carried(Dataset[Any]):
             return error
 
 
-def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> Iterator[dict[str, Tensor]]:
+def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> Generator[dict[str, Tensor], None, None]:
     """Items start..stop-1 of `batches`, in order, cut by `workers` processes (0: this one)."""
     loader: DataLoader[Any] = DataLoader(
         Carried(batches),

@@ -67,12 +67,13 @@ class Folder:
                 raise SettingError(f"was run with {'; '.join(changed)}", file=self.config, remedy=remedy)
         checkpoint.check_writable(self.path)
 
-    def check_room(self, method: nn.Module, stages: int) -> None:
-        """CheckpointError where the disk has no room for the run: state and its successor, and an encoder a stage."""
-        weights, whole = _bytes(method.encoder), _bytes(method)
-        needed = (
-            2 * (whole + 2 * _bytes(method, learned=True)) + (stages + 1) * weights
-        )  # AdamW keeps two numbers a weight
+    def check_room(self, method: nn.Module, stages: int, kept: int) -> None:
+        """CheckpointError where the disk has no room for the run: its state and the next, and the stages' encoders.
+
+        kept: numbers that the optimiser keeps for each weight.
+        """
+        state = _bytes(method) + kept * _bytes(method, learned=True)
+        needed = 2 * state + (stages + 1) * _bytes(method.encoder)
         free = shutil.disk_usage(self.path).free
         if free < needed:
             reason = f"has {free / 1e9:.1f} GB free, and the run may write {needed / 1e9:.1f} GB"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ def train(run: Run[Any], resume: bool = False) -> Path:
         folder.check(settled, resume)
     method = starts.method(run, module, ranks)
     if first:
-        folder.check_room(method, int(run.method.stages))
+        folder.check_room(method, int(run.method.stages), optim.KEPT[run.optim.kind])
         say(machine.words)
     enough = partial(starts.enough, run, method, ranks)
     sources = open_sources(run, getattr(module, "check_scan", None), enough)
@@ -125,19 +125,21 @@ class Training:
         wrapped, optimizer = self.fabric.setup(self.method, optimizer)
         batches = self._batches(self.sources.train, place.stage, self.run.seed)
         n = self.run.accumulate
-        stream = load(batches, place.step * n, self.steps * n, self.machine.workers, self.machine.device == "cuda")
-        clock = Clock()
-        for step in range(place.step, self.steps):
-            logging = (step + 1) % self.run.log_steps == 0 or step + 1 == self.steps
-            now = self._progress(place.stage, step, logging)
-            lr = optim.rate(self.run.optim, step, self.steps_per_epoch, self.run.epochs)
-            log = self._step(wrapped, optimizer, stream, now, lr, clock)
-            place = replace(place, step=step + 1)
-            if logging:
-                self._log(now, log, lr, clock)
-            if place.step % self.steps_per_epoch == 0 or place.step == self.steps:
-                place = self._watch(place)
-            self._save_if_due(place, optimizer, clock)
+        pin = self.machine.device == "cuda"
+        # Closed whatever happens: workers hear no signal, and Python waits for them when it ends.
+        with closing(load(batches, place.step * n, self.steps * n, self.machine.workers, pin)) as stream:
+            clock = Clock()
+            for step in range(place.step, self.steps):
+                logging = (step + 1) % self.run.log_steps == 0 or step + 1 == self.steps
+                now = self._progress(place.stage, step, logging)
+                lr = optim.rate(self.run.optim, step, self.steps_per_epoch, self.run.epochs)
+                log = self._step(wrapped, optimizer, stream, now, lr, clock)
+                place = replace(place, step=step + 1)
+                if logging:
+                    self._log(now, log, lr, clock)
+                if place.step % self.steps_per_epoch == 0 or place.step == self.steps:
+                    place = self._watch(place)
+                self._save_if_due(place, optimizer, clock)
         return self._end_of_stage(place, optimizer)
 
     def _step(
@@ -183,7 +185,9 @@ class Training:
             path = self.folder.path / f"bad_batch_rank{self.rank}.safetensors"
             checkpoint.write(path, batch, replace(self.card, kind="batch", stage=now.stage, step=now.step))
             remedy = "Lower optim.lr, warm up (optim.warmup_epochs), clip (optim.clip) or use precision fp32."
-            reason = f"the {what} is {float(value)} at stage {now.stage}, step {now.step}; its batch is saved here"
+            reason = (
+                f"the {what} is {float(value.detach())} at stage {now.stage}, step {now.step}; its batch is saved here"
+            )
             raise TrainingError(reason, file=path, remedy=remedy)
 
     def _log(self, now: Progress, log: dict[str, Any], lr: float, clock: Clock) -> None:

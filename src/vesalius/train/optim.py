@@ -7,6 +7,8 @@ import torch
 
 from vesalius.train.run import Optim
 
+KEPT = {"sgd": 1, "adamw": 2}  # numbers that each keeps for a weight
+
 
 def build(parameters: Iterable[torch.nn.Parameter], optim: Optim) -> torch.optim.Optimizer:
     """A fresh optimiser over the parameters that learn."""

@@ -60,12 +60,12 @@ class Rotation(Augmentation):
 def rotate_planes(x: Tensor, per_column: Tensor, per_row: Tensor, mode: str) -> Tensor:
     """(B, C, H, W) sampled at places per_column (column - centre) + per_row (row - centre), zero outside.
 
-    A place is a term of the column plus one of the row; with x + iy as one number the grid costs a single addition.
+    The grid of places is one multiplication and addition: x and y of all columns in a row, plus their step times the row.
     """
     rows, columns = (from_centre(n, x.device) for n in x.shape[2:])
-    columns = torch.view_as_complex(columns * per_column[:, None])[:, None, :]  # (B, 1, W)
-    rows = torch.view_as_complex(rows * per_row[:, None])[:, :, None]  # (B, H, 1)
-    grid = torch.view_as_real(columns + rows)
+    first = (columns * per_column[:, None]).flatten(1)[:, None]  # (B, 1, 2 W): x, y, x, y, ...
+    step = per_row.repeat(1, len(columns))[:, None]
+    grid = torch.addcmul(first, step, rows).view(len(x), *x.shape[2:], 2)
     return grid_sample(x, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 

@@ -19,7 +19,7 @@ def cut_pair(
     """Two random resized crops of `part`: pixels (2, C, size, ...) in the stored type; draw (2, P), the numbers of `row`."""
     boxes = [random_resized_box(rng, part, scale) for _ in range(2)]
     pixels = cut_all(scan, boxes, (size,) * part.ndim)
-    return {"pixels": np.stack(pixels), "draw": np.stack([draw_all(row, rng, part.ndim) for _ in boxes])}
+    return {"pixels": pixels, "draw": np.stack([draw_all(row, rng, part.ndim) for _ in boxes])}
 
 
 def finish(batch: Mapping[str, Tensor], row: Sequence[Augmentation]) -> tuple[Tensor, Tensor]:

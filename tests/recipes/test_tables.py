@@ -1,0 +1,81 @@
+"""The tables of README: what they say is what the rows say, and README says nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vesalius.errors import DataError, SettingError
+from vesalius.recipes import names, tables
+from vesalius.results import Row
+
+ROOT = Path(__file__).parents[2]
+
+
+def rows(run: str, gain: float, seeds: int = 3, data: str = "phantom") -> list[Row]:
+    """Scores of eight patients; each patient's own is the same in every run, plus `gain`."""
+    easy = np.linspace(0.2, 0.5, 8)
+    return [
+        Row(measure="locality", name="knn_accuracy", run=run, data=data, patient=f"p{p}", seed=s, value=easy[p] + gain)
+        for s in range(seeds)
+        for p in range(8)
+    ]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_readme_says_what_the_results_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == tables.put(text, tables.markdown(tables.experiments())), "run: python -m vesalius.recipes.tables"
+
+
+def test_a_constant_gain_is_known_exactly() -> None:
+    line = tables.table(rows("trained", 0.25) + rows("random", 0.0)).splitlines()[2]
+    assert cells(line)[3].startswith("0.600 [")
+    assert cells(line)[4:] == ["+0.250 [+0.250, +0.250]", "8", "3"]
+
+
+def test_one_seed_is_enough_and_rows_of_a_structure_are_left_out() -> None:
+    some = rows("trained", 0.1, seeds=1)
+    part = Row(measure="locality", name="knn_accuracy_of_landmark", run="trained", structure="carina", value=1.0)
+    assert tables.table([*some, part]) == tables.table(some)
+    assert cells(tables.table(some).splitlines()[2])[-2:] == ["8", "1"]
+
+
+def test_numbers_without_patients_stand_as_they_are() -> None:
+    hours = [
+        Row(measure="cost", name="hours", run="adam", value=value, unit="h", seed=s)
+        for s, value in enumerate((1, 1.25))
+    ]
+    assert cells(tables.table(hours).splitlines()[2])[3] == "1 h, 1.25 h"
+
+
+def test_numbers_of_synthetic_bodies_are_not_called_real() -> None:
+    assert tables.markdown({}) == tables.WAITING
+    assert tables.markdown({"demo": rows("trained", 0.1)}).endswith(tables.WAITING)
+    assert tables.WAITING not in tables.markdown(
+        {"demo": rows("trained", 0.1), "nih": rows("a", 0, data="chestxray14")}
+    )
+
+
+def test_other_patients_are_not_compared() -> None:
+    with pytest.raises(SettingError, match="patients"):
+        tables.table(rows("trained", 0.1) + rows("random", 0.0)[:-8])
+
+
+@pytest.mark.parametrize("text", ["", tables.BEGIN, tables.END + tables.BEGIN, 2 * (tables.BEGIN + tables.END)])
+def test_a_readme_without_one_place_for_results_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="no place for results"):
+        tables.put(text, "new")
+
+
+def test_only_what_stands_between_the_marks_changes() -> None:
+    text = f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter"
+    assert tables.put(text, "new") == text.replace("old", "new")
+    assert tables.put(tables.put(text, "new"), "old") == text
+
+
+def test_tables_are_no_recipe() -> None:
+    assert "tables" not in names()
