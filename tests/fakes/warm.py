@@ -92,7 +92,7 @@ def _run(files: list[int], folder: str, environment: dict[str, str], words: list
         return 0
     except SystemExit as stop:
         return int(stop.code or 0)
-    except BaseException:
+    except Exception:  # noqa: BLE001 - as Python itself: a traceback, and status 1
         traceback.print_exc()
         return 1
     finally:

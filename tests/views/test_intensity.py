@@ -137,7 +137,7 @@ def test_whole_batches_agree_with_single_samples(shape: tuple[int, ...]) -> None
     x, rng = images(5, (8, *shape)), np.random.default_rng(0)
     for augmentation in row:
         params = torch.from_numpy(np.stack([augmentation.draw(rng, len(shape) - 1) for _ in x]))
-        batched = augmentation.change(x, *augmentation.terms(params, shape))
+        batched = augmentation.change(x.clone(), *augmentation.terms(params, shape))
         torch.testing.assert_close(batched, augmentation.apply(x, params), atol=1e-6, rtol=0)
 
 

@@ -1,6 +1,8 @@
 """A box of voxels in any number of dimensions."""
 
+import math
 from dataclasses import dataclass
+from operator import le
 
 import numpy as np
 
@@ -30,7 +32,7 @@ class Box:
     @property
     def size(self) -> int:
         """Number of voxels; 0 where any side is empty."""
-        return int(np.prod([max(side, 0) for side in self.shape]))
+        return math.prod([max(side, 0) for side in self.shape])
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -58,7 +60,7 @@ class Box:
 
     def contains(self, other: "Box") -> bool:
         """Whether every voxel of `other` is in this box."""
-        return self.intersect(other) == other
+        return all(map(le, self.start, other.start)) and all(map(le, other.stop, self.stop))
 
     def place(self, rng: np.random.Generator, shape: tuple[int, ...]) -> "Box":
         """A box of `shape` at a uniformly random place inside this one; ValueError where it does not fit."""

@@ -117,22 +117,23 @@ class ColorJitter(Augmentation):
 
 
 def brighten(x: Tensor, factor: Tensor) -> Tensor:
-    """(B, C, *S), (B, 1, ..., 1) -> x factor, clipped."""
-    return (x * factor).clamp_(0, 1)
+    """(B, C, *S), (B, 1, ..., 1) -> x factor, clipped; in place."""
+    return x.mul_(factor).clamp_(0, 1)
 
 
 def raise_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """(B, C, *S), (B, 1, ..., 1) -> away from (factor > 1) or towards (< 1) the mean grey of the sample, clipped."""
+    """(B, C, *S), (B, 1, ..., 1) -> away from (factor > 1) or towards (< 1) the mean grey, clipped; in place."""
     grey = luminance(x)
     rows = grey.sum(-1, keepdim=True)  # in two steps, so that no sum is split between threads
     mean = rows.sum(tuple(range(1, x.ndim)), keepdim=True).div_(grey[0].numel())
     weight = factor.item() if factor.numel() == 1 else factor  # a number is four times as fast as a tensor
-    return torch.lerp(mean, x, weight).clamp_(0, 1)
+    return x.lerp_(mean, 1 - weight).clamp_(0, 1)
 
 
 def saturate(x: Tensor, factor: Tensor) -> Tensor:
-    """(B, 3, *S), (B, 1, ..., 1) -> away from (factor > 1) or towards (< 1) the grey image, clipped."""
-    return (x * factor).add_((1 - factor) * luminance(x)).clamp_(0, 1)
+    """(B, 3, *S), (B, 1, ..., 1) -> away from (factor > 1) or towards (< 1) the grey image, clipped; in place."""
+    grey = luminance(x)
+    return x.mul_(factor).add_((1 - factor) * grey).clamp_(0, 1)
 
 
 def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
