@@ -35,7 +35,7 @@ STAGES = range(CONFIG.stages)
 def our_views(scans: Sequence[cache.CachedScan], seed: int) -> dict[str, torch.Tensor]:
     """x1, x2 (V, 1, 224, 224): a pair of views of every scan at every level."""
     samples = [
-        adam.crops(generator(seed, scan.index, stage), scan, CONFIG, stage) for scan in scans for stage in STAGES
+        adam.crops(generator(seed, stage, scan.index), scan, CONFIG, stage) for stage in STAGES for scan in scans
     ]
     return adam.augment(collate(samples), CONFIG, 0)
 

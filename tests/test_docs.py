@@ -21,9 +21,9 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """Of the blocks: `vesalius` and `python` on the path, one thread."""
+    """Of the blocks: `vesalius` and `python` on the path."""
     with Warm() as warm:
-        yield {**os.environ, "PATH": f"{warm.folder}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        yield {**os.environ, "PATH": f"{warm.folder}:{os.environ['PATH']}"}
 
 
 def script(page: Path, folder: Path) -> str:

@@ -56,6 +56,8 @@ def serve(name: str) -> None:
     import vesalius.features.command
     import vesalius.train.loop  # noqa: F401
 
+    if hasattr(os, "sched_setaffinity"):  # one core: threads that wait for each other are most of the time of a tiny run
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     server = socket.socket(socket.AF_UNIX)
     server.bind(name)
     server.listen()

@@ -1,4 +1,8 @@
-"""Two processes equal one: the same loss, bank and weights, and the bank identical on both."""
+"""Two processes equal one: the same loss, bank and weights, and the bank identical on both.
+
+In fp64, because a random ResNet with batch norm is chaotic: in fp32, weights that differ by one part in ten million already
+give gradients that differ by one in five hundred (measured), whatever the number of processes.
+"""
 
 import json
 import os
@@ -11,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 SETTINGS = (
-    "--backbone resnet18 --size 64 --holdout 0 --batch 8 --epochs 1 --max-steps 3 --threads 1 --workers 0 --log-steps 1 "
-    "--method.size 32 --method.bank 16 --method.levels 2 --optim.lr 0.003"
+    "--backbone resnet18 --size 96 --holdout 0 --batch 16 --epochs 3 --max-steps 3 --threads 1 --workers 0 --log-steps 1 "
+    "--method.size 64 --method.bank 32 --method.levels 2 --precision fp64 --optim.lr 0.001"
 ).split()
-DATA = "phantom:?bodies=24&size=64"
+DATA = "phantom:?bodies=24&size=96"
 
 
 def train(out: Path, cache: Path, processes: int, groups: int) -> None:
@@ -32,10 +36,8 @@ def train(out: Path, cache: Path, processes: int, groups: int) -> None:
 def test_two_processes_equal_one(tmp_path: Path, groups: int) -> None:
     for processes in (1, 2):
         train(tmp_path / f"run{processes}", tmp_path / "cache", processes, groups)
-    logs = [
-        [json.loads(line)["loss"] for line in (tmp_path / f"run{n}" / "metrics.jsonl").read_text().splitlines()]
-        for n in (1, 2)
-    ]
+    rows = [[json.loads(line) for line in (tmp_path / f"run{n}" / "metrics.jsonl").read_text().splitlines()] for n in (1, 2)]
+    logs = [[row["loss"] for row in some if "loss" in row] for some in rows]
     assert logs[0] == pytest.approx(logs[1], abs=1e-5)
     one, two = (load_file(tmp_path / f"run{n}" / "last.safetensors") for n in (1, 2))
     assert one.keys() == two.keys()

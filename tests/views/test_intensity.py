@@ -40,7 +40,7 @@ def slow_jitter(pixels: np.ndarray, params: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(3, 9, 7), (3, 5, 4, 3)])
 def test_jitter_agrees_with_one_operation_after_the_other(shape: tuple[int, ...]) -> None:
     x, rng = images(0, (12, *shape)), np.random.default_rng(0)
-    params = np.stack([ColorJitter(p=0.9).draw(rng, 2) for _ in x])
+    params = np.stack([draw_all([ColorJitter(p=0.9)], rng, 2) for _ in x])
     ours = ColorJitter().apply(x, torch.from_numpy(params)).numpy()
     for sample, jittered, own in zip(x.numpy(), ours, params, strict=True):
         np.testing.assert_allclose(jittered.reshape(3, -1), slow_jitter(sample.reshape(3, -1), own), atol=2e-5)
@@ -48,7 +48,7 @@ def test_jitter_agrees_with_one_operation_after_the_other(shape: tuple[int, ...]
 
 def test_one_grey_channel_is_jittered_as_grey_rgb() -> None:
     x, rng = images(1, (16, 1, 12, 10)), np.random.default_rng(1)
-    params = torch.from_numpy(np.stack([ColorJitter().draw(rng, 2) for _ in x]))
+    params = torch.from_numpy(np.stack([draw_all([ColorJitter()], rng, 2) for _ in x]))
     colour = ColorJitter().apply(x.expand(-1, 3, -1, -1), params)
     grey = ColorJitter().apply(x, params)
     torch.testing.assert_close(colour, grey.expand_as(colour), atol=2e-5, rtol=0)
@@ -70,7 +70,7 @@ def test_jitter_draws_what_torchvision_draws() -> None:
 
 def test_neutral_parameters_and_whole_turns_change_nothing() -> None:
     x = images(2, (2, 3, 6, 5))
-    off = torch.from_numpy(np.stack([ColorJitter(p=0).draw(np.random.default_rng(0), 2)] * 2))
+    off = torch.from_numpy(np.stack([draw_all([ColorJitter(p=0)], np.random.default_rng(0), 2)] * 2))
     assert torch.equal(ColorJitter().apply(x, off), x)
     torch.testing.assert_close(shift_hue(x, torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)), x, atol=1e-5, rtol=0)
     assert torch.equal(GaussianBlur().apply(x, torch.zeros(2, 1)), x)
@@ -136,7 +136,7 @@ def test_whole_batches_agree_with_single_samples(shape: tuple[int, ...]) -> None
     row = (ColorJitter(), RandomGrayscale(), GaussianBlur(), Rotation(), HorizontalFlip())
     x, rng = images(5, (8, *shape)), np.random.default_rng(0)
     for augmentation in row:
-        params = torch.from_numpy(np.stack([augmentation.draw(rng, len(shape) - 1) for _ in x]))
+        params = torch.from_numpy(np.stack([draw_all([augmentation], rng, len(shape) - 1) for _ in x]))
         batched = augmentation.change(x.clone(), *augmentation.terms(params, shape))
         torch.testing.assert_close(batched, augmentation.apply(x, params), atol=1e-6, rtol=0)
 

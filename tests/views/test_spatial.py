@@ -9,7 +9,6 @@ from scipy.ndimage import affine_transform
 from vesalius.views.augment import apply_all, draw_all
 from vesalius.views.spatial import HorizontalFlip, Rotation
 
-
 BILINEAR = Rotation(mode="bilinear")
 
 
@@ -36,9 +35,19 @@ def test_bilinear_rotation_agrees_with_scipy(shape: tuple[int, int]) -> None:
 
 def test_nearest_rotation_agrees_with_pillow() -> None:
     x = images(0, (1, 1, 64, 64))
-    ours = Rotation(mode="nearest").apply(x, torch.tensor([[23.0, 0.0]]))
+    ours = Rotation().apply(x, torch.tensor([[23.0, 0.0]]))
     expected = np.asarray(Image.fromarray(x[0, 0].numpy()).rotate(23.0, Image.Resampling.NEAREST))
     assert (ours[0, 0].numpy() != expected).mean() < 0.01  # ties between two pixels
+
+
+def test_nearest_in_a_volume_moves_voxels_and_agrees_with_its_planes() -> None:
+    x = images(5, (3, 1, 9, 9, 9))
+    ours = Rotation().apply(x, torch.tensor([(25.0, 0), (-12.0, 1), (8.0, 2)]))
+    assert set(ours.unique().tolist()) <= {0.0, *x.unique().tolist()}
+    for axis, degrees in ((0, 25.0), (1, -12.0), (2, 8.0)):
+        planes = x[axis, 0].movedim(axis, 0)[:, None]
+        flat = Rotation().apply(planes, torch.tensor([[degrees, 0.0]] * 9))
+        assert torch.equal(ours[axis, 0].movedim(axis, 0), flat[:, 0])
 
 
 def test_a_volume_turns_plane_by_plane_about_its_own_axis() -> None:
@@ -74,7 +83,7 @@ def test_draws_are_uniform_and_flip_mirrors_left_and_right() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 24, 31), (1, 10, 12, 9)])
 def test_a_sample_comes_out_the_same_however_the_batch_is_split(shape: tuple[int, ...]) -> None:
-    row = (Rotation(), HorizontalFlip())
+    row = (Rotation(), BILINEAR, HorizontalFlip())
     x, rng = images(4, (8, *shape)), np.random.default_rng(0)
     params = torch.from_numpy(np.stack([draw_all(row, rng, len(shape) - 1) for _ in range(8)]))
     whole = apply_all(row, x, params)

@@ -30,14 +30,15 @@ def pruned_info_nce(q: Tensor, k: Tensor, bank: Tensor, gamma: float | None, tau
     """InfoNCE without the negatives of cosine >= gamma: mean loss over anchors, and (B,) int64 how many were kept.
 
     q, k (B, d), bank (K, d): unit vectors; gamma None or above 1 is MoCo's loss. Exact, in one pass over blocks of
-    the bank that also makes the gradient to q and k (the bank gets none), in fp32 even under autocast. An anchor
+    the bank that also makes the gradient to q and k (the bank gets none), in fp32 at least, even under autocast. An anchor
     all of whose negatives are pruned has loss 0 and gradient 0. SettingError for tau under 0.025.
     """
     if tau < LEAST_TAU:
         raise SettingError(f"temperature {tau} would overflow fp32", remedy=f"Use at least {LEAST_TAU}.")
     wanted = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
     with torch.autocast(q.device.type, enabled=False):
-        loss, kept = _Fused.apply(q.float(), k.float(), bank.detach().float(), gamma, tau, wanted)  # type: ignore[no-untyped-call]
+        q, k, bank = (z.to(torch.promote_types(q.dtype, torch.float32)) for z in (q, k, bank.detach()))
+        loss, kept = _Fused.apply(q, k, bank, gamma, tau, wanted)  # type: ignore[no-untyped-call]
         return loss.mean(), kept
 
 

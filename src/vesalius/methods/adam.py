@@ -24,6 +24,7 @@ DIFFERENCES from the reference code (MR-HosseinzadehTaher/Eden), and why:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ class Config:
         """One stage a level."""
         return len(self.levels)
 
-    @property
+    @cached_property
     def augmentations(self) -> tuple[Augmentation, ...]:
         """Applied to each view in this order: C."""
         return ColorJitter(*self.jitter, p=0.8), GaussianBlur(self.blur, p=0.5), Rotation(self.rotation)

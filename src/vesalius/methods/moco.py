@@ -19,6 +19,7 @@ DIFFERENCES from the reference code (facebookresearch/moco), and why:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Config:
         """One stage a window."""
         return len(self.windows)
 
-    @property
+    @cached_property
     def augmentations(self) -> tuple[Augmentation, ...]:
         """Applied to each view in this order: C; a rotation of 0 is left out."""
         turn = (Rotation(self.rotation),) if self.rotation else ()

@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 
@@ -24,9 +25,9 @@ class Backbone(Protocol):
 
 
 def pool(pyramid: list[Tensor]) -> Tensor:
-    """Mean over space of the coarsest level: [..., (B, C, *S)] -> (B, C), in fp32."""
+    """Mean over space of the coarsest level: [..., (B, C, *S)] -> (B, C), in fp32 at least."""
     coarsest = pyramid[-1]
-    return coarsest.float().mean(dim=tuple(range(2, coarsest.ndim)))
+    return coarsest.mean(dim=tuple(range(2, coarsest.ndim)), dtype=torch.promote_types(coarsest.dtype, torch.float32))
 
 
 def standardise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class GroupedBatchNorm(_BatchNorm):
 
     def _grouped(self, x: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised `x` in n local groups, and the (C,) mean and unbiased variance averaged over all groups."""
-        statistics = x.new_zeros((2, n, self.num_features), dtype=torch.float32)
+        statistics = x.new_zeros((2, n, self.num_features), dtype=torch.promote_types(x.dtype, torch.float32))
         normalised = [  # with momentum 1 the native kernel writes the group's own statistics
             functional.batch_norm(part, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
             for part, mean, variance in zip(x.chunk(n), *statistics, strict=True)
@@ -61,7 +61,7 @@ class GroupedBatchNorm(_BatchNorm):
     def _synchronised(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised `x` by the statistics of all processes, and those: (C,) mean and unbiased variance."""
         axes, shape = [0, *range(2, x.ndim)], (1, -1) + (1,) * (x.ndim - 2)
-        x32 = x.float()
+        x32 = x.to(torch.promote_types(x.dtype, torch.float32))
         n = total(x32.new_tensor([x.numel() / x.shape[1]]))
         mean = total(x32.sum(axes)) / n
         centred = x32 - mean.view(shape)

@@ -24,7 +24,8 @@ class Embedder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) in 0..1 -> (B, width) unit vectors, fp32."""
-        return F.normalize(self.head(pool(self.backbone(x))).float(), dim=1)
+        z = self.head(pool(self.backbone(x)))
+        return F.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
 
 
 class Towers(nn.Module):

@@ -158,7 +158,7 @@ class Training:
         carries, logs = [], []
         for part in range(self.run.accumulate):
             batch = self._batch(stream, clock)
-            views = self.module.augment(batch, self.run.method, now.stage)
+            views = self._views(batch, now.stage)
             last = part == self.run.accumulate - 1
             with self.fabric.no_backward_sync(wrapped, enabled=not last) if self.ranks > 1 else nullcontext():
                 step: Step = wrapped(views, now)
@@ -178,6 +178,12 @@ class Training:
         batch = next(stream)
         clock.waited += time.perf_counter() - begun
         return {name: value.to(self.fabric.device, non_blocking=True) for name, value in batch.items()}
+
+    def _views(self, batch: dict[str, Tensor], stage: int) -> dict[str, Tensor]:
+        views: dict[str, Tensor] = self.module.augment(batch, self.run.method, stage)
+        if self.machine.precision == "fp64":
+            views = {name: view.double() if view.is_floating_point() else view for name, view in views.items()}
+        return views
 
     def _finite(self, what: str, value: Tensor, batch: dict[str, Tensor], now: Progress) -> None:
         """Stop at a number that is not finite, with the batch saved so that it can be looked at."""
@@ -216,7 +222,7 @@ class Training:
         losses = []
         for t in range(batches.per_epoch):  # always the same crops: the curve moves because the encoder does
             batch = {name: value.to(self.fabric.device) for name, value in batches[t].items()}
-            views = self.module.augment(batch, self.run.method, place.stage)
+            views = self._views(batch, place.stage)
             now = self._progress(place.stage, place.step, logging=False)
             with self.fabric.autocast():
                 losses.append(self.method(views, now).loss.float())

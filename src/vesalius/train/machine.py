@@ -12,6 +12,9 @@ from vesalius.errors import SettingError
 from vesalius.train.run import Run
 
 
+PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp64": "64-true"}
+
+
 @dataclass(frozen=True)
 class Machine:
     """Fabric, and what `auto` became."""
@@ -20,7 +23,7 @@ class Machine:
     threads: int
     workers: int
     device: str
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp64"]
 
     @property
     def words(self) -> str:
@@ -56,7 +59,7 @@ def prepare(run: Run[Any]) -> Machine:
         devices=run.devices,
         num_nodes=run.nodes,
         strategy=strategy,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision=PRECISIONS[precision],
     )
     fabric.launch()
     return Machine(fabric, threads, workers, device, precision)

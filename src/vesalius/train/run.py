@@ -57,7 +57,7 @@ class Run(Generic[C]):
     device: str = "auto"  # auto, cpu, cuda
     devices: int = 1  # on each node
     nodes: int = 1
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"  # fp64 is for checks of exactness
     threads: int | Literal["auto"] = "auto"  # of the CPU; a resumed run needs the same number to be bit-identical
     workers: int | Literal["auto"] = "auto"  # processes that cut crops
     cache: str = ""  # folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius

@@ -20,8 +20,8 @@ class Augmentation(ABC):
     width: int
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(width,) float32: the parameters of one sample of `ndim` spatial axes."""
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(width,): the parameters of one sample of `ndim` spatial axes."""
 
     @abstractmethod
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
@@ -38,7 +38,7 @@ class Augmentation(ABC):
 
 def draw_all(augmentations: Sequence[Augmentation], rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
     """(P,) float32: the parameters of one sample, all augmentations side by side."""
-    return np.concatenate([np.zeros(0, np.float32), *(a.draw(rng, ndim) for a in augmentations)])
+    return np.array([number for a in augmentations for number in a.draw(rng, ndim)], np.float32)
 
 
 def apply_all(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) -> Tensor:
@@ -46,10 +46,12 @@ def apply_all(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) 
 
     x may be in stored units where the first of them is `intensity.ToUnit`.
     """
+    if not augmentations:
+        return x
     own = torch.split(params, [a.width for a in augmentations], dim=1)
     terms = [a.terms(p, tuple(x.shape[1:])) for a, p in zip(augmentations, own, strict=True)]
-    if x.device.type != "cpu" or not augmentations:
-        return _row(augmentations, x.clone() if augmentations else x, terms)
+    if x.device.type != "cpu":
+        return _row(augmentations, x.clone(), terms)  # a copy, because they may write over it
     # An ordinary tensor, that a network may keep for its gradients; in numpy's memory, which comes in huge pages: fresh
     # small ones took a quarter of the time.
     out = torch.from_numpy(np.empty(tuple(x.shape), np.float32))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -42,9 +41,9 @@ class ToUnit(Augmentation):
     unit: str = "0..1"
     width = 0
 
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(0,) float32."""
-        return np.zeros(0, np.float32)
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(0,)."""
+        return ()
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """None."""
@@ -84,15 +83,15 @@ class ColorJitter(Augmentation):
     p: float = 0.8
     width = 8
 
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(8,) float32."""
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(8,)."""
         on, *u = rng.random(9).tolist()  # one call: single draws took as long as cutting the crop
         if on >= self.p:
-            return np.array((1, 1, 1, 0, 0, 1, 2, 3), np.float32)
+            return 1, 1, 1, 0, 0, 1, 2, 3
         spreads = (self.brightness, self.contrast, self.saturation)
         factors = (uniform(max(0, 1 - s), 1 + s, v) for s, v in zip(spreads, u, strict=False))
         order = sorted(range(4), key=u[4:].__getitem__)
-        return np.array((*factors, uniform(-self.hue, self.hue, u[3]), *order), np.float32)
+        return *factors, uniform(-self.hue, self.hue, u[3]), *order
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Strengths of `turns`, neutral out of turn: all (B, T), then each as (B, 1, ..., 1)."""
@@ -158,9 +157,9 @@ class RandomGrayscale(Augmentation):
     p: float = 0.2
     width = 1
 
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(1,) float32."""
-        return np.array([rng.random() < self.p], np.float32)
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(1,)."""
+        return (float(rng.random() < self.p),)
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Whether, (B, 1, ..., 1)."""
@@ -182,10 +181,10 @@ class GaussianBlur(Augmentation):
     p: float = 0.5
     width = 1
 
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(1,) float32."""
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(1,)."""
         on, u = rng.random(2).tolist()
-        return np.array([uniform(*self.sigma, u) if on < self.p else 0], np.float32)
+        return (uniform(*self.sigma, u) if on < self.p else 0,)
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Sigma (B,), and the kernel as a matrix (B, BLOCK, BLOCK + 2 R): row i weighs voxels i - R .. i + R of a block."""
@@ -214,5 +213,5 @@ def filter_axes(x: Tensor, band: Tensor) -> Tensor:
     for axis, side in enumerate(sides, 2):
         windows = x.movedim(axis, 2).unfold(2, reach, block).movedim(-1, 3)  # (B, C, blocks, b + 2 R, the other axes)
         filtered = (band[:, None, None] @ windows.flatten(4)).flatten(2, 3)
-        x = filtered.unflatten(3, windows.shape[4:])[:, :, :side].movedim(2, axis)
+        x = filtered.view(filtered.shape[:3] + windows.shape[4:])[:, :, :side].movedim(2, axis)
     return x

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -30,10 +29,10 @@ class Rotation(Augmentation):
     mode: Literal["bilinear", "nearest"] = "nearest"
     width = 2
 
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(2,) float32."""
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(2,)."""
         u, v = rng.random(2).tolist()
-        return np.array((self.degrees * (2 * u - 1), int(3 * v) if ndim == 3 else 0), np.float32)
+        return self.degrees * (2 * u - 1), int(3 * v) if ndim == 3 else 0
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Axis (B,), and how far the sampled place moves per column and per row, x and y in units of `grid_sample` (B, 2)."""
@@ -81,9 +80,9 @@ class HorizontalFlip(Augmentation):
     p: float = 0.5
     width = 1
 
-    def draw(self, rng: np.random.Generator, ndim: int) -> NDArray[np.float32]:
-        """(1,) float32."""
-        return np.array([rng.random() < self.p], np.float32)
+    def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
+        """(1,)."""
+        return (float(rng.random() < self.p),)
 
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Whether, (B, 1, ..., 1)."""

@@ -32,4 +32,4 @@ def finish(batch: Mapping[str, Tensor], row: Sequence[Augmentation]) -> tuple[Te
 
 def relative(box: Box, shape: tuple[int, ...]) -> np.ndarray:
     """(2 * ndim,) int32: start and stop of `box` in 1/10,000 of the image's sides, comparable between images."""
-    return np.rint(box.array() * 10_000 / np.array((*shape, *shape))).astype(np.int32)
+    return np.asarray(np.rint(box.array() * 10_000 / np.array((*shape, *shape))), np.int32)
