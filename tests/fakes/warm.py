@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
@@ -53,10 +54,13 @@ class Warm:
 
 def serve(name: str) -> None:
     """Until it is terminated: a fork for each call, whose status goes back."""
-    import vesalius.features.command
-    import vesalius.train.loop  # noqa: F401
-
-    if hasattr(os, "sched_setaffinity"):  # one core: threads that wait for each other are most of the time of a tiny run
+    for module in ("train.loop", "features.command", "anatomy.locality", "data.doctor", "data.datasets.phantom"):
+        import_module(f"vesalius.{module}")
+    for module in ("tyro", "sklearn.metrics", "scipy.sparse", "scipy.stats"):
+        import_module(module)
+    if hasattr(
+        os, "sched_setaffinity"
+    ):  # one core: threads that wait for each other are most of the time of a tiny run
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     server = socket.socket(socket.AF_UNIX)
     server.bind(name)

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from vesalius.errors import SettingError
-from vesalius.losses.info_nce import instance_accuracy, info_nce, pruned_info_nce
+from vesalius.losses.info_nce import info_nce, instance_accuracy, pruned_info_nce
 from vesalius.losses.pruner import keep
 
 

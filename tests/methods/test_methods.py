@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes.memory import MemoryScan
 
+from fakes.memory import MemoryScan
 from vesalius import methods, zoo
 from vesalius.chance import generator
 from vesalius.errors import SettingError
@@ -48,7 +48,9 @@ def test_a_step_learns_and_then_moves_only_what_it_should(case: Any) -> None:
     step.loss.backward()
     assert torch.isfinite(step.loss)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.encoder.parameters())
-    assert all(torch.equal(before[name], p) for name, p in method.named_parameters())  # nothing learns before the optimiser
+    assert all(
+        torch.equal(before[name], p) for name, p in method.named_parameters()
+    )  # nothing learns before the optimiser
     assert torch.equal(before["bank.keys"], method.bank.keys)  # nor does the bank move in forward
     method.after_update([step.carry])
     assert not torch.equal(before["bank.keys"], method.bank.keys)
@@ -102,7 +104,7 @@ def test_adam_does_not_prune_the_whole_image_by_default() -> None:
 
 def test_adam_with_a_threshold_above_one_is_moco() -> None:
     module, config, method = ready("adam", 2, threshold=1.1)
-    moco_module, moco_config, moco = ready("moco", 2)
+    _, _, moco = ready("moco", 2)
     moco.load_state_dict({name: value for name, value in method.state_dict().items() if name != "pruning"})
     batch = views(module, config, 2)
     renamed = {"x_q": batch["x1"], "x_k": batch["x2"], "image": batch["image"], "part": batch["part"]}

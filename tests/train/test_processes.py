@@ -36,10 +36,14 @@ def train(out: Path, cache: Path, processes: int, groups: int) -> None:
 def test_two_processes_equal_one(tmp_path: Path, groups: int) -> None:
     for processes in (1, 2):
         train(tmp_path / f"run{processes}", tmp_path / "cache", processes, groups)
-    rows = [[json.loads(line) for line in (tmp_path / f"run{n}" / "metrics.jsonl").read_text().splitlines()] for n in (1, 2)]
+    rows = [
+        [json.loads(line) for line in (tmp_path / f"run{n}" / "metrics.jsonl").read_text().splitlines()] for n in (1, 2)
+    ]
     logs = [[row["loss"] for row in some if "loss" in row] for some in rows]
     assert logs[0] == pytest.approx(logs[1], abs=1e-5)
     one, two = (load_file(tmp_path / f"run{n}" / "last.safetensors") for n in (1, 2))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
-        torch.testing.assert_close(tensor.double(), two[name].double(), atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            tensor.double(), two[name].double(), atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )

@@ -6,7 +6,7 @@ from torch import Tensor
 
 def spread(z: Tensor) -> Tensor:
     """(B, d) unit vectors -> scalar: mean deviation per dimension times sqrt(d); 1 when isotropic, 0 when collapsed."""
-    return z.float().std(dim=0, unbiased=False).mean() * z.shape[1] ** 0.5
+    return z.float().std(dim=0, unbiased=False).mean().mul(z.shape[1] ** 0.5)
 
 
 def effective_rank(z: Tensor) -> Tensor:

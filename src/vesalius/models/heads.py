@@ -10,6 +10,11 @@ def projection(inside: int, hidden: int, outside: int, norm: bool = False) -> nn
     """
     if norm:
         first, last = nn.BatchNorm1d(hidden), nn.BatchNorm1d(outside, affine=False)
-        plain = nn.Linear(inside, hidden, bias=False), first, nn.ReLU(inplace=True), nn.Linear(hidden, outside, bias=False)
+        plain = (
+            nn.Linear(inside, hidden, bias=False),
+            first,
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, outside, bias=False),
+        )
         return nn.Sequential(*plain, last)
     return nn.Sequential(nn.Linear(inside, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outside))

@@ -71,8 +71,7 @@ def measure(encoder: Path, seed: int, folder: Path) -> str:
     mean = {run: sum(row.value for row in some) / len(some) for run, some in found}
     verdict = "it learned" if difference.low > 0 else "no gain shown"
     return (
-        f"landmark patches of {UNSEEN} unseen synthetic bodies, named by k-NN (k={config.k}): pretrained {mean['trained']:.3f}, "
-        f"random weights {mean['random']:.3f}; difference {difference.value:+.3f} "
+        f"landmark patches of {UNSEEN} unseen synthetic bodies, named by k-NN (k={config.k}): "
+        f"pretrained {mean['trained']:.3f}, random weights {mean['random']:.3f}; difference {difference.value:+.3f} "
         f"(95 % interval over bodies {difference.low:+.3f} to {difference.high:+.3f}): {verdict}"
     )
-

@@ -11,7 +11,6 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from vesalius.errors import SettingError
 from vesalius.train.run import Run
 
-
 PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp64": "64-true"}
 
 
