@@ -47,6 +47,15 @@ def test_an_export_gives_equal_features_under_torchvisions_names(tiny_run: Path,
     assert [step["name"] for step in settings["prepare"]] == ["Dimensions", "Grey", "ResizeShort", "ToUint8"]
 
 
+def test_in_bf16_an_export_is_half_as_large_and_nearly_the_same(tiny_run: Path, tmp_path: Path) -> None:
+    whole, half = (zoo.export(tiny_run, tmp_path / f"{bf16}.safetensors", bf16) for bf16 in (False, True))
+    assert half.stat().st_size < 0.52 * whole.stat().st_size
+    assert load_file(half)["layer1.0.bn1.running_var"].dtype == torch.float32
+    x = images(channels=3)
+    a, b = (zoo.load(file).backbone(x)[-1].detach() for file in (whole, half))
+    assert 0 < (a - b).norm() / a.norm() < 0.02
+
+
 def test_an_export_that_gives_other_features_is_refused(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

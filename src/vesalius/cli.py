@@ -131,16 +131,17 @@ def export(words: Words) -> None:
     """RUN: the encoder under torchvision's and timm's names, as .safetensors with its settings as .json"""
     from tyro.conf import arg
 
-    def command(run: Annotated[str, arg(metavar="RUN")], /, out: str) -> None:
+    def command(run: Annotated[str, arg(metavar="RUN")], /, out: str, bf16: bool = False) -> None:
         """Export an encoder, and prove by comparing features that nothing was lost.
 
         Args:
             run: run folder or encoder file
             out: file to write, NAME.safetensors; NAME.json goes beside it
+            bf16: round the kernels to bf16: half the size
         """
         from vesalius.zoo import export as write
 
-        print(write(Path(run), Path(out)))
+        print(write(Path(run), Path(out), bf16))
 
     _call(command, words, "export")
 
@@ -241,8 +242,9 @@ def _parse(kind: Any, words: Words, name: str, description: str | None = None) -
 def _one_line(box: str) -> str:
     """tyro's error, out of its frame and on one line; the frame's title only repeats it."""
     box = re.sub(r"\u256d.*", "", box)
-    bare = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", box).split())
-    return re.split(r" For full helptext| Argument helptext", bare)[0].removeprefix("Value error ").strip(" .")
+    bare = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]|-{3,}", " ", box).split())
+    first = re.split(r" Got errors:| For full helptext| Argument helptext", bare)[0]
+    return first.removeprefix("Value error ").strip(" .")
 
 
 def _known(words: Words, settings: dict[str, Any]) -> None:

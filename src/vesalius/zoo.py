@@ -10,6 +10,8 @@ from torch import nn
 
 from vesalius import checkpoint
 from vesalius.checkpoint import Card
+from vesalius.data.prepare import steps_from_json
+from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.settings import to_dict, unknown
 
@@ -22,6 +24,11 @@ class Loaded:
 
     backbone: Any
     card: Card
+
+    @property
+    def steps(self) -> list[Step]:
+        """From a raw scan to what the encoder was trained to see. SettingError: a step that is not known here."""
+        return steps_from_json(self.card.prepare)
 
 
 def build(
@@ -91,16 +98,21 @@ def _described(card: Card, path: Path) -> nn.Module:
     return backbone
 
 
-def export(source: Path, out: Path) -> Path:
+def export(source: Path, out: Path, bf16: bool = False) -> Path:
     """Write an encoder for use elsewhere: `out` (.safetensors, torchvision's and timm's names) and its settings (.json).
 
     The file is read back into a fresh network, and its features must equal the encoder's bit for bit: CheckpointError if
-    not. Left out: who the patients were, and anything that only this library understands.
+    not. bf16: kernels are rounded to bf16 first, and the file is half as large; the norms' vectors stay fp32.
+    Left out: who the patients were, and anything that only this library understands.
     """
     if out.suffix != ".safetensors":
         raise SettingError("does not end in .safetensors", file=out, remedy="Weights are never written as a pickle.")
     loaded = load(source)
-    checkpoint.write(out, loaded.backbone.state_dict(), loaded.card)
+    tensors = loaded.backbone.state_dict()
+    if bf16:
+        tensors = {name: tensor.bfloat16() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+        loaded.backbone.load_state_dict(tensors)
+    checkpoint.write(out, tensors, loaded.card)
     again = load(out).backbone
     torch.manual_seed(0)
     image = torch.rand(2, loaded.backbone.in_channels, *(64,) * loaded.backbone.ndim)

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from vesalius.anatomy import locality
 from vesalius.anatomy.locality import Config, RawPixels
 from vesalius.chance import generator
 from vesalius.data.cache import key_hash
+from vesalius.data.prepare import steps_for
 from vesalius.data.scan import Labels, Scan
 from vesalius.errors import DataError
 from vesalius.models.backbone import Backbone
@@ -172,6 +173,15 @@ def test_coordinates_do_not_help_where_bodies_are_strewn():
 def test_only_the_scans_asked_for_are_read():
     rows, difference = locality.compare(Brightness(), Brightness(), Bodies(5), CONFIG, ids=("00", "02", "03"))
     assert difference.n == len(scores(rows, "trained")) == 2
+
+
+def test_steps_prepare_what_the_encoder_and_all_controls_see():
+    data, steps = Bodies(4), steps_for(2, 20)
+    given, _ = locality.compare(Brightness(), Brightness(), data, CONFIG, key=b"k", steps=steps)
+    smaller, _ = locality.compare(Brightness(), Brightness(), data, replace(CONFIG, short_side=20), key=b"k")
+    assert given == smaller
+    whole = locality.landmark_patches(data, "00", CONFIG)[1]
+    assert not whole.equal(locality.landmark_patches(data, "00", CONFIG, steps)[1])
 
 
 def test_one_patient_is_not_enough():

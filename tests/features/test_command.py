@@ -10,7 +10,7 @@ from fakes.command import vesalius
 from vesalius import features, zoo
 from vesalius.data.cache import key_hash, salt_of
 from vesalius.data.datasets import open_dataset
-from vesalius.data.prepare import prepare, steps_from_json
+from vesalius.data.prepare import prepare, steps_for
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PHANTOM = "phantom:?bodies=2&size=64"
@@ -26,7 +26,7 @@ def embed(run: Path, data: object, out: Path, *more: object) -> dict[str, np.nda
 def first(run: Path) -> tuple[zoo.Loaded, torch.Tensor]:
     """The encoder, and the first phantom as it was trained to see images: (1, 1, H, W)."""
     loaded, dataset = zoo.load(run), open_dataset(PHANTOM)
-    scan = prepare(dataset.read(dataset.ids[0]), steps_from_json(loaded.card.prepare)).scan
+    scan = prepare(dataset.read(dataset.ids[0]), steps_for(2, 64)).scan
     return loaded, torch.from_numpy(scan.image)[None].float() / 255
 
 

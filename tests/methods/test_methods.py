@@ -10,7 +10,7 @@ import torch
 from fakes.memory import MemoryScan
 from vesalius import methods, zoo
 from vesalius.chance import generator
-from vesalius.errors import SettingError
+from vesalius.errors import DataError, SettingError
 from vesalius.methods.step import Progress
 from vesalius.train.batches import collate
 
@@ -86,6 +86,15 @@ def test_a_bank_that_the_batch_does_not_divide_is_refused(case: Any) -> None:
     _, _, method, _ = case
     with pytest.raises(SettingError, match="multiple"):
         method.check(24, 1)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_an_image_that_is_too_small_names_a_setting_that_there_is(name: str) -> None:
+    module = methods.find(name)
+    with pytest.raises(DataError, match=r"Lower method\.") as caught:
+        module.check_scan((4, 4), module.Config())
+    named = caught.value.remedy.partition("Lower method.")[2].partition(",")[0]
+    assert hasattr(module.Config(), named)
 
 
 def test_an_unknown_method_names_its_neighbour() -> None:

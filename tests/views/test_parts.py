@@ -81,6 +81,11 @@ def test_refusals_name_the_reason() -> None:
         parts(RADIOGRAPH, -1)
 
 
+def test_what_to_lower_has_a_name() -> None:
+    with pytest.raises(DataError, match=r"Lower method\.levels, or use images of at least 32 voxels along"):
+        check_granularity((31, 64), 4, 8, setting="method.levels")
+
+
 def test_granularity_check_agrees_with_the_parts_themselves() -> None:
     for shape in ((63, 130), (40, 33, 70)):
         for n in range(6):

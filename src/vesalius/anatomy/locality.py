@@ -21,6 +21,7 @@ from vesalius.chance import generator
 from vesalius.data.cache import key_hash
 from vesalius.data.datasets import Dataset, facts
 from vesalius.data.prepare import prepare, prepare_points, steps_for
+from vesalius.data.steps import Step
 from vesalius.errors import DataError
 from vesalius.models.backbone import Backbone
 from vesalius.results import Row, select
@@ -35,7 +36,8 @@ Embed = Callable[[Tensor], Tensor]  # patches (N, C, *size) in 0..1 -> (N, D)
 
 @dataclass(frozen=True)
 class Config:
-    """side: of a patch, share of the short side. size: network input, px. k: neighbours. short_side: of the 2-D scan, px."""
+    """side: of a patch, share of the short side. size: network input, px. k: neighbours. short_side: of the 2-D scan, px,
+    where no steps are given that prepare it."""
 
     side: float = features.SIDE
     size: int = 224  # Adam, section 4
@@ -75,9 +77,11 @@ def coordinates(places: Array) -> Array:
     return np.concatenate([np.cos(places), np.sin(places)], axis=1).astype(np.float32)
 
 
-def measure(backbone: Backbone, data: Dataset, config: Config, *, key: bytes | None = None) -> Iterator[Row]:
-    """k-NN accuracy and silhouette of each patient, and the accuracy of each landmark; for `key` see `embed`."""
-    yield from rows(embed({"": embedder(backbone, config)}, data, config, key=key), "", config)
+def measure(
+    backbone: Backbone, data: Dataset, config: Config, *, key: bytes | None = None, steps: Sequence[Step] = ()
+) -> Iterator[Row]:
+    """k-NN accuracy and silhouette of each patient, and the accuracy of each landmark; for `key`, `steps` see `embed`."""
+    yield from rows(embed({"": embedder(backbone, config)}, data, config, key=key, steps=steps), "", config)
 
 
 def compare(
@@ -88,14 +92,16 @@ def compare(
     *,
     ids: Sequence[str] | None = None,
     key: bytes | None = None,
+    steps: Sequence[Step] = (),
 ) -> tuple[list[Row], Interval]:
     """Rows of both and of the controls, by their name in `run`, and the paired difference in accuracy, trained - random.
 
-    `ids` restricts the scans, such as to those never trained on; for `key` see `embed`. Every scan is read once.
+    `ids` restricts the scans, such as to those never trained on; for `key` and `steps` see `embed`: every scan is read and
+    prepared once, for the controls too.
     """
     what: dict[str, Embed]
     what = {"trained": embedder(trained, config), "random": embedder(random_init, config), "raw_pixels": RawPixels()}
-    cohort = embed(what, data, config, ids=ids, key=key)
+    cohort = embed(what, data, config, ids=ids, key=key, steps=steps)
     cohort = replace(cohort, vectors={**cohort.vectors, "coordinates": coordinates(cohort.places)})
     found = [row for name in cohort.vectors for row in rows(cohort, name, config)]
     a, b = (select(found, run=name, name="knn_accuracy") for name in ("trained", "random"))
@@ -114,11 +120,13 @@ def embed(
     *,
     ids: Sequence[str] | None = None,
     key: bytes | None = None,
+    steps: Sequence[Step] = (),
 ) -> Cohort:
     """The landmark patches of all scans (or of `ids`) through every embedder, each scan read once.
 
     Patients are hashed with `key`, such as `salt_of(cache)`; without one the key is random, and then patients of two calls
-    cannot be paired. Raises DataError where fewer than two patients have landmarks: there would be no neighbour.
+    cannot be paired. `steps` prepare the scans: those of the encoder that is measured (`zoo.load(run).steps`); none:
+    `steps_for` with `config.short_side`. Raises DataError where fewer than two patients have landmarks: no neighbours.
     """
     secret = secrets.token_bytes(32) if key is None else key
     labels: list[str] = []
@@ -126,7 +134,7 @@ def embed(
     places: list[Array] = []
     vectors: dict[str, list[Array]] = {name: [] for name in what}
     for id in data.ids if ids is None else ids:
-        names, images, at = landmark_patches(data, id, config)
+        names, images, at = landmark_patches(data, id, config, steps)
         if not names:
             continue
         labels += names
@@ -142,10 +150,12 @@ def embed(
     return Cohort(np.array(labels), np.array(patients), np.concatenate(places), joined, name)
 
 
-def landmark_patches(data: Dataset, id: str, config: Config) -> tuple[list[str], Tensor, Array]:
+def landmark_patches(
+    data: Dataset, id: str, config: Config, steps: Sequence[Step] = ()
+) -> tuple[list[str], Tensor, Array]:
     """Of one scan: P names, (P, C, *size) patches and (P, ndim) places, all in 0..1. What lies out of the image is left out."""
     scan, landmarks = data.read(id), data.labels(id).landmarks
-    steps = steps_for(scan.ndim, config.short_side)
+    steps = steps or steps_for(scan.ndim, config.short_side)
     prepared = prepare(scan, steps)
     shape = np.array(prepared.scan.shape)
     points = np.array(list(landmarks.values()), np.float64).reshape(-1, scan.ndim)

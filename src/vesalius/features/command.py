@@ -14,7 +14,7 @@ from vesalius.checkpoint import check_writable
 from vesalius.data.build import Built, build
 from vesalius.data.cache import CachedScan, default_root, salt_of
 from vesalius.data.datasets import Dataset, open_dataset
-from vesalius.data.prepare import prepare_points, steps_from_json
+from vesalius.data.prepare import prepare_points
 from vesalius.data.steps import Step
 from vesalius.errors import DataError, SettingError
 from vesalius.features.files import WRITERS, embed
@@ -57,7 +57,7 @@ def embed_command(
     if not -len(loaded.backbone.channels) <= level < len(loaded.backbone.channels):
         raise SettingError(f"there is no level {level}", remedy=f"The pyramid has {len(loaded.backbone.channels)}.")
     stored = read_points(Path(points), loaded.backbone.ndim) if points else None
-    dataset, steps = open_dataset(data), steps_from_json(loaded.card.prepare)
+    dataset, steps = open_dataset(data), loaded.steps
     if stored is not None and not stored.keys() & set(dataset.ids):
         remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
         raise DataError("no image of the data has points in it", file=points, remedy=remedy)

@@ -154,7 +154,7 @@ class Method(nn.Module):
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where an image of `shape` is too small for the finest level: parts of 8 voxels."""
-    check_granularity(shape, max(config.levels), 8)
+    check_granularity(shape, max(config.levels), 8, setting="method.levels")
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:

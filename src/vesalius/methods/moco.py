@@ -133,7 +133,7 @@ class Method(nn.Module):
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where an image of `shape` is too small for the finest window: 8 voxels."""
-    check_granularity(shape, max(config.windows), 8)
+    check_granularity(shape, max(config.windows), 8, setting="method.windows")
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:

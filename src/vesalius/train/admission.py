@@ -12,10 +12,12 @@ FEW = 0.1  # a larger share of another kind is a wrong setting, not some odd fil
 Kind = tuple[int, str, str]
 
 
-def unsuited(run: Run[Any], entries: Sequence[Entry], check_scan: Callable[..., None] | None) -> dict[int, str]:
+def unsuited(
+    run: Run[Any], entries: Sequence[Entry], check_scan: Callable[..., None] | None, file: Callable[[int], str]
+) -> dict[int, str]:
     """Place in `entries` -> why that scan cannot be used, for a few; SettingError or DataError where it is not a few.
 
-    check_scan(shape, config): of the method, DataError for an image that is too small.
+    check_scan(shape, config): of the method, DataError for an image that is too small. file(place): what the user calls it.
     """
     kinds = Counter(map(_kind, entries))
     usual, count = kinds.most_common(1)[0]
@@ -32,7 +34,7 @@ def unsuited(run: Run[Any], entries: Sequence[Entry], check_scan: Callable[..., 
         elif reason := reasons[entry.shape[1:]]:
             found[place] = reason
     if len(found) == len(entries):
-        raise DataError(f"none of {len(entries)} images can be used; the first: {found[0].rstrip('.')}")
+        raise DataError(f"none of {len(entries)} images can be used; this one: {found[0].rstrip('.')}", file=file(0))
     return found
 
 

@@ -98,5 +98,6 @@ def load(batches: Batches, start: int, stop: int, workers: int, pin: bool) -> Ge
 def _begin(worker: int) -> None:
     """One thread; and a signal to the whole group of processes is for the one that saves: it ends its workers."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # a fork has it from the trainer, a spawned process has not
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

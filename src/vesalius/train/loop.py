@@ -19,13 +19,13 @@ from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
 from vesalius.progress import say
 from vesalius.train import machine as machines
-from vesalius.train import optim
+from vesalius.train import memory, optim
 from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
 from vesalius.train.folder import Folder, Place, restore_optimizer, write_json
 from vesalius.train.logbook import Clock, Logbook
 from vesalius.train.machine import Machine
-from vesalius.train.run import Run
+from vesalius.train.run import Run, read
 from vesalius.train.sources import Sources, open_sources
 from vesalius.train.stop import Listener, Stopped
 
@@ -34,6 +34,8 @@ def train(run: Run[Any], resume: bool = False) -> Path:
     """Pretrain as `run` says; the path of the encoder. With `resume`, go on where the run in its folder stopped."""
     module, folder = find(run.name), Folder(Path(run.out))
     starts.check(run, module)
+    if resume and run.batch == "auto" and folder.config.exists():
+        run = replace(run, batch=read(folder.config).batch)  # whatever memory is free now
     machine = machines.prepare(run)
     settled = machines.resolved(run, machine)
     first, ranks = machine.fabric.is_global_zero, machine.fabric.world_size
@@ -45,14 +47,18 @@ def train(run: Run[Any], resume: bool = False) -> Path:
         say(machine.words)
     enough = partial(starts.enough, run, method, ranks)
     sources = open_sources(run, getattr(module, "check_scan", None), enough)
+    if run.batch == "auto":
+        settled = replace(settled, batch=memory.largest(run, module, method, machine, sources.train))
     if first:
+        if run.batch == "auto":
+            say(f"batch {settled.batch}")
         folder.open(settled)
     machine.fabric.barrier()
     card = starts.card(settled, module, method.encoder, sources.prepare, sources.facts)
     try:
         return Training(settled, module, machine, folder, sources, method, card).all_stages(resume)
     except torch.OutOfMemoryError as error:
-        remedy = f"Use a --batch below {run.batch}, smaller views or a smaller backbone, or more devices."
+        remedy = f"Use a --batch below {settled.batch}, smaller views or a smaller backbone, or more devices."
         raise TrainingError("the device's memory is full", remedy=remedy) from error
 
 
@@ -73,7 +79,8 @@ class Training:
         self.fabric, self.card, self.listener = machine.fabric, card, Listener()
         self.stages = int(run.method.stages)
         self.ranks, self.rank = self.fabric.world_size, self.fabric.global_rank
-        self.micro = run.batch // run.accumulate
+        self.batch = int(run.batch)  # "auto" is settled by now
+        self.micro = self.batch // run.accumulate
         self.steps_per_epoch = len(sources.train) // self.micro // run.accumulate
         whole = self.steps_per_epoch * run.epochs
         self.steps = min(whole, run.max_steps) if run.max_steps else whole
@@ -170,7 +177,7 @@ class Training:
         self._finite("gradient", norm, batch, now)  # before it reaches the weights: what is saved later stays sound
         optimizer.step()
         self.method.after_update(carries)  # type: ignore[operator]
-        clock.images += self.run.batch
+        clock.images += self.batch
         return {**{key: sum(log[key] for log in logs) / len(logs) for key in logs[0]}, "gradient_norm": norm}
 
     def _batch(self, stream: Iterator[dict[str, Tensor]], clock: Clock) -> dict[str, Tensor]:

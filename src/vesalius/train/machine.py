@@ -1,5 +1,6 @@
 """Device, precision, processes, threads: what `auto` chooses, and saying so."""
 
+import ctypes
 import os
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -44,7 +45,7 @@ def prepare(run: Run[Any]) -> Machine:
     threads = run.threads if run.threads != "auto" else max(1, cores // here) if device == "cpu" else min(8, cores)
     workers = run.workers if run.workers != "auto" else _workers(device, cores // here)
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # tails of exp under a peaked softmax are denormal, and slow, on CPUs
+    _flush_denormals()
     if device == "cuda":
         torch.backends.cudnn.benchmark = (
             True  # no TF32 for products: it blurs the pruner's cosines by 0.001, and saves nothing
@@ -77,6 +78,17 @@ def has_bf16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     flags = _cpu_flags()
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def _flush_denormals() -> None:
+    """On all threads of this process: tails of exp under a peaked softmax are denormal, and slow, on CPUs.
+
+    A thread of OpenMP takes this from the thread that starts it, so those that earlier work has started are let go.
+    """
+    torch.set_flush_denormal(True)
+    let_go = getattr(ctypes.CDLL(torch._C.__file__), "omp_pause_resource_all", None)
+    if let_go is not None:  # OpenMP 5.0
+        let_go(1)  # softly: they start anew with the next parallel work
 
 
 def _cpu_flags() -> set[str]:

@@ -50,7 +50,7 @@ class Run(Generic[C]):
     exclude_patients: str = ""  # a text file, one patient a line, kept out of training and validation
     holdout: float = 0.1  # share of patients whose loss is watched, never trained on; 0 = none
     epochs: int = 200  # of each stage
-    batch: int = 256  # images a step, over all processes
+    batch: int | Literal["auto"] = 256  # images a step, over all processes; auto: the power of two up to 256 that fits
     accumulate: int = 1  # forward passes a step
     optim: Optim = field(default_factory=Optim)
     seed: int = 0
@@ -78,7 +78,7 @@ class Run(Generic[C]):
             raise SettingError(
                 f"setting holdout is {self.holdout}", remedy="It is a share of patients: 0 <= holdout < 1."
             )
-        if self.batch % (self.accumulate * self.devices * self.nodes):
+        if self.batch != "auto" and self.batch % (self.accumulate * self.devices * self.nodes):
             parts = f"accumulate {self.accumulate} x devices {self.devices} x nodes {self.nodes}"
             raise SettingError(f"setting batch is {self.batch}", remedy=f"It must be divisible by {parts}.")
 

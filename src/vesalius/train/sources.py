@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +130,15 @@ def _admitted(
 ) -> tuple[list[Source], list[dict[str, str]]]:
     """The sources with the places that are used, and file and reason of everything that is not."""
     places = [(n, at) for n, one in enumerate(built) for at in range(len(one.cache))]
-    bad = unsuited(run, [built[n].cache.entries[at] for n, at in places], check_scan)
-    out = {places[i]: reason for i, reason in bad.items()}
-    sources = []
-    for n, (dataset, ids, one) in enumerate(zip(datasets, chosen, built, strict=True)):
-        used = tuple(at for at in range(len(one.cache)) if (n, at) not in out)
-        sources.append(Source(dataset, ids, one, used))
-    unfit = [{"file": sources[n].path(at), "reason": reason} for (n, at), reason in out.items()]
+    every = [Source(*each, tuple(range(len(each[-1].cache)))) for each in zip(datasets, chosen, built, strict=True)]
+
+    def file(i: int) -> str:
+        return every[places[i][0]].path(places[i][1])
+
+    bad = unsuited(run, [built[n].cache.entries[at] for n, at in places], check_scan, file)
+    out = {places[i] for i in bad}
+    sources = [replace(one, used=tuple(at for at in one.used if (n, at) not in out)) for n, one in enumerate(every)]
+    unfit = [{"file": file(i), "reason": reason} for i, reason in bad.items()]
     return sources, [row for one in built for row in _unreadable(one)] + unfit
 
 

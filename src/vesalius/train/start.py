@@ -14,6 +14,8 @@ from vesalius.errors import CheckpointError, SettingError
 from vesalius.settings import to_dict
 from vesalius.train.run import Run
 
+MOST = 256  # images of batch "auto": Adam's and MoCo-v2's
+
 
 def check(run: Run[Any], module: ModuleType) -> None:
     """SettingError for settings that cannot be meant, of whatever method."""
@@ -30,7 +32,8 @@ def method(run: Run[Any], module: ModuleType, ranks: int) -> nn.Module:
     """The method with its network, drawn from the run's seed. SettingError, CheckpointError: what does not fit."""
     torch.manual_seed(run.seed)
     made: nn.Module = module.Method(backbone(run), run.method, run.seed)
-    check_batch(made, run.batch // run.accumulate, ranks)
+    if run.batch != "auto":
+        check_batch(made, run.batch // run.accumulate, ranks)
     return made
 
 
@@ -56,11 +59,24 @@ def backbone(run: Run[Any]) -> Any:
 
 def enough(run: Run[Any], made: nn.Module, ranks: int, images: int) -> None:
     """SettingError where there are fewer images than one batch holds, with the largest batch that would fit."""
+    if run.batch == "auto":
+        batches(run, made, ranks, images)
+        return
     if images >= run.batch:
         return
     fitting = next((batch for batch in range(images, 0, -1) if _fits(run, made, ranks, batch)), None)
     remedy = f"Give more data, or --batch {fitting}." if fitting else "Give more data."
     raise SettingError(f"{images} images to train on are fewer than one batch of {run.batch}", remedy=remedy)
+
+
+def batches(run: Run[Any], made: nn.Module, ranks: int, images: int) -> list[int]:
+    """What batch "auto" can become with so many images, memory aside: powers of two, ascending. SettingError: nothing."""
+    most = min(images, MOST)
+    found = [batch for batch in (2**n for n in range(most.bit_length())) if _fits(run, made, ranks, batch)]
+    if not found:
+        reason = f"batch auto: with {images} images to train on, {run.name} takes no power of two up to {most}"
+        raise SettingError(reason, remedy="Give --batch a number: what does not fit is then said.")
+    return found
 
 
 def _fits(run: Run[Any], made: nn.Module, ranks: int, batch: int) -> bool:

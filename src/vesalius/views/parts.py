@@ -42,8 +42,17 @@ def parts(box: Box, n: int, axes: Sequence[int] | None = None) -> list[Box]:
     return [part(box, n, index, axes) for index in range(2**n)]
 
 
-def check_granularity(shape: tuple[int, ...], n: int, least_side: int, axes: Sequence[int] | None = None) -> None:
-    """DataError unless every one of the 2**n parts of an image of `shape` has sides of at least `least_side` voxels."""
+def check_granularity(
+    shape: tuple[int, ...],
+    n: int,
+    least_side: int,
+    axes: Sequence[int] | None = None,
+    setting: str = "the granularity",
+) -> None:
+    """DataError unless every one of the 2**n parts of an image of `shape` has sides of at least `least_side` voxels.
+
+    setting: what the remedy says to lower.
+    """
     axes = axes or CUT_AXES[len(shape)]
     for axis, side in enumerate(shape):
         cuts = sum(axes[cut % len(axes)] == axis for cut in range(n))
@@ -51,5 +60,5 @@ def check_granularity(shape: tuple[int, ...], n: int, least_side: int, axes: Seq
             raise DataError(
                 f"an image of shape {shape} cut into 2**{n} parts leaves {side >> cuts} voxels along axis {axis}, "
                 f"fewer than the least side of {least_side}",
-                remedy=f"Lower the granularity, or use images of at least {least_side << cuts} voxels along that axis.",
+                remedy=f"Lower {setting}, or use images of at least {least_side << cuts} voxels along that axis.",
             )

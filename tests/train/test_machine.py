@@ -1,0 +1,46 @@
+"""Denormal numbers become 0 on every thread that computes."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from vesalius.train import machine
+from vesalius.train.batches import Batches, load
+from vesalius.train.run import configure
+
+DENORMAL = np.array(1000, np.int32).view(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """As many as before."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def flushed() -> float:
+    """Share of a large denormal tensor that a multiplication by 1 makes 0; half of it is worked on by another thread."""
+    return float((torch.from_numpy(np.full(2**20, DENORMAL)) * 1).eq(0).numpy().mean())
+
+
+def before_and_after() -> tuple[float, float]:
+    torch.set_num_threads(2)
+    torch.set_flush_denormal(False)
+    return flushed(), (machine.prepare(configure("adam", {"device": "cpu", "threads": 2})), flushed())[1]
+
+
+def test_threads_that_earlier_work_has_started_flush_too() -> None:
+    with ThreadPoolExecutor(1) as fresh:  # whose OpenMP threads are its own
+        assert fresh.submit(before_and_after).result() == (0, 1)
+
+
+def test_a_loader_worker_flushes_whoever_started_it() -> None:
+    torch.set_flush_denormal(False)
+    scans = [None, None]
+    batches = Batches(scans, lambda *_: {"x": (torch.tensor(DENORMAL) * 1).numpy()}, None, 0, 2, 0)  # type: ignore[arg-type]
+    assert [batch["x"].tolist() for batch in load(batches, 0, 1, workers=1, pin=False)] == [[0, 0]]
+    assert batches[0]["x"].min() > 0
