@@ -1,4 +1,4 @@
-"""Denormal numbers become 0 on every thread that computes."""
+"""What auto chooses; and denormal numbers become 0 on every thread that computes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,3 +44,11 @@ def test_a_loader_worker_flushes_whoever_started_it() -> None:
     batches = Batches(scans, lambda *_: {"x": (torch.tensor(DENORMAL) * 1).numpy()}, None, 0, 2, 0)  # type: ignore[arg-type]
     assert [batch["x"].tolist() for batch in load(batches, 0, 1, workers=1, pin=False)] == [[0, 0]]
     assert batches[0]["x"].min() > 0
+
+
+@pytest.mark.parametrize(("wish", "threads"), [("1", 1), ("99", 2), ("", 2), ("4,2", 2)])
+def test_auto_takes_the_cores_unless_openmp_is_told_to_take_fewer(
+    wish: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", wish)
+    assert machine._threads("cpu", cores=4, processes=2) == threads

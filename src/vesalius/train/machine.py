@@ -42,7 +42,7 @@ def prepare(run: Run[Any]) -> Machine:
         raise SettingError(f"setting devices is {run.devices}", remedy=f"This machine has {torch.cuda.device_count()}.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     here = max(1, run.devices)
-    threads = run.threads if run.threads != "auto" else max(1, cores // here) if device == "cpu" else min(8, cores)
+    threads = run.threads if run.threads != "auto" else _threads(device, cores, here)
     workers = run.workers if run.workers != "auto" else _workers(device, cores // here)
     torch.set_num_threads(threads)
     _flush_denormals()
@@ -107,6 +107,13 @@ def _device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingError("setting device is 'cuda', but PyTorch sees no GPU", remedy="Use --device auto.")
     return name
+
+
+def _threads(device: str, cores: int, processes: int) -> int:
+    """This process's share of the cores, unless OMP_NUM_THREADS asks for fewer."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    share = cores // processes if device == "cpu" else min(8, cores)
+    return max(1, min(share, int(wish)) if wish.isdecimal() else share)
 
 
 def _workers(device: str, cores: int) -> int:
