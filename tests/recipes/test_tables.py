@@ -1,12 +1,16 @@
 """The tables of README: what they say is what the rows say, and README says nothing else."""
 
+import io
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vesalius.errors import DataError, SettingError
 from vesalius.recipes import names, tables
+from vesalius.recipes.tables import curves
 from vesalius.results import Row
 
 ROOT = Path(__file__).parents[2]
@@ -79,3 +83,34 @@ def test_only_what_stands_between_the_marks_changes() -> None:
 
 def test_tables_are_no_recipe() -> None:
     assert "tables" not in names()
+
+
+def run_folder(folder: Path, stages: int = 2, steps: int = 100) -> Path:
+    """A run of `stages` x `steps`, logged every tenth step at 32 images/s with batch 64, its loss falling by 1/100 a step."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"batch": 64, "seed": 3, "data": ["/secret/place"]}))
+    with open(folder / "metrics.jsonl", "w") as file:
+        for total in range(10, stages * steps + 1, 10):
+            where = {"stage": (total - 1) // steps, "step": (total - 1) % steps + 1, "total_step": total}
+            file.write(
+                json.dumps({**where, "loss": 9 - total / 100, "pruned_same_part": None, "images_per_s": 32}) + "\n"
+            )
+            file.write(json.dumps({**where, "watch_loss": 5.0}) + "\n")
+        file.write(json.dumps({"stage": 0, "alarm": "collapse"}) + "\n")
+    return folder
+
+
+def test_a_run_is_summed_up(tmp_path: Path) -> None:
+    found = {row.name: row.value for row in curves.rows(run_folder(tmp_path / "run"), "adam", "nih")}
+    assert found["hours"] == round(200 * 64 / 32 / 3600, 2)
+    assert found["loss, stage 0"] == pytest.approx(9 - 0.8)  # the mean of steps 60 to 100
+    assert found["watch_loss, stage 1"] == 5
+    assert "pruned_same_part, stage 0" not in found
+
+
+def test_a_curve_has_every_run_and_stage_and_no_place(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", stages=3, steps=1000)
+    text = curves.curve({"a": folder, "b": folder})
+    table = pd.read_csv(io.StringIO(text))
+    assert table.groupby(["run", "stage"]).step.agg(["count", "max"]).values.tolist() == 6 * [[34, 1000]]
+    assert "secret" not in text
