@@ -12,10 +12,13 @@ The three runs share data, network, seed, steps, crops, augmentations, optimiser
   moco_windows  crops from a random window of 1, 1/4, 1/16 of the image: Adam's scales, but no place, and no pruner
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
+from vesalius import checkpoint, results, zoo
 from vesalius.errors import SettingError
+from vesalius.recipes.tables import curves
 
 DATA = ("chestxray14:{}/cxr/nih?table=labels.csv", "folder:{}/cxr/hannover?manifest=metadata.csv")
 EXCLUDED = "splits/nih_test_patients.txt"
@@ -53,7 +56,16 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def main(data: str = "../shared/data", out: str = "runs/adam_nih_small", only: str = "", seed: int = 0) -> None:
+NAME = Path(__file__).stem
+
+
+def main(
+    data: str = "../shared/data",
+    out: str = f"runs/{NAME}",
+    only: str = "",
+    seed: int = 0,
+    record: str = "",
+) -> None:
     """Pretrain adam, moco and moco_windows one after the other, or go on with them.
 
     Args:
@@ -61,11 +73,15 @@ def main(data: str = "../shared/data", out: str = "runs/adam_nih_small", only: s
         out: folder of the runs
         only: one of the three, such as to train two side by side
         seed: of crops, networks and banks
+        record: root of a checkout: write the finished runs' numbers and encoders into it, and train nothing
     """
     import vesalius
 
     if only and only not in RUNS:
         raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(RUNS)}.")
+    if record:
+        write_down(Path(out), Path(record))
+        return
     for name, (method, own) in RUNS.items():
         if only in ("", name):
             folder = Path(out) / name
@@ -73,3 +89,17 @@ def main(data: str = "../shared/data", out: str = "runs/adam_nih_small", only: s
             settings = {**SETTINGS, "seed": seed, "exclude_patients": f"{data}/{EXCLUDED}", "method": {**METHOD, **own}}
             resume = (folder / "config.json").exists()
             print(vesalius.pretrain(method, *sources, out=folder, resume=resume, **settings))
+
+
+def write_down(out: Path, root: Path) -> None:
+    """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results, encoders in bf16 to weights/."""
+    folder, weights = root / "src/vesalius/recipes/results", root / "weights"
+    runs = {name: out / name for name in RUNS if (out / name / "encoder.safetensors").exists()}
+    rows = folder / f"{NAME}.jsonl"
+    rows.unlink(missing_ok=True)
+    for name, run in runs.items():
+        results.append(rows, curves.rows(run, name, "chestxray14 + hannover"))
+        zoo.export(run, weights / f"{NAME}-{name}.safetensors", bf16=True)
+    checkpoint.write_bytes(folder / f"{NAME}.csv", curves.curve(runs).encode())
+    about = {"hardware": curves.hardware(), "data": zoo.load(next(iter(runs.values()))).card.data}
+    checkpoint.write_bytes(folder / f"{NAME}.json", (json.dumps(about, indent=2) + "\n").encode())
