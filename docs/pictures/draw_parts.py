@@ -1,4 +1,4 @@
-"""Draws the pictures of README from the phantom: `python docs/pictures/draw.py [FOLDER]`. No real person is shown."""
+"""Draws the pictures of README from the phantom: `python docs/pictures/draw_parts.py [FOLDER]`. No real person is shown."""
 
 import sys
 from pathlib import Path
