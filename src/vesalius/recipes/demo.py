@@ -37,7 +37,9 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def main(out: str = "runs/demo", seed: int = 0, overwrite: bool = False, bodies: int = BODIES, epochs: int = 80) -> None:
+def main(
+    out: str = "runs/demo", seed: int = 0, overwrite: bool = False, bodies: int = BODIES, epochs: int = 80
+) -> None:
     """Pretrain on synthetic bodies and measure what was learned.
 
     Args:
