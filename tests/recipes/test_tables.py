@@ -53,7 +53,11 @@ def test_numbers_without_patients_stand_as_they_are() -> None:
         Row(measure="cost", name="hours", run="adam", value=value, unit="h", seed=s)
         for s, value in enumerate((1, 1.25))
     ]
-    assert cells(tables.table(hours).splitlines()[2])[3] == "1 h, 1.25 h"
+    hours.append(Row(measure="cost", name="hours", run="moco", value=2, unit="h"))
+    assert [cells(line) for line in tables.table(hours).splitlines()[::2]] == [
+        ["", "adam", "moco"],
+        ["cost: hours", "1 h, 1.25 h", "2 h"],
+    ]
 
 
 def test_numbers_of_synthetic_bodies_are_not_called_real() -> None:

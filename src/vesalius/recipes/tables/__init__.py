@@ -35,26 +35,35 @@ def markdown(experiments: Mapping[str, Sequence[Row]]) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The table of one experiment: a line for each run and number, in the order of the rows."""
+    """The tables of one experiment: scores of patients, a line for each run and measure; then numbers of whole runs."""
     rows = [row for row in rows if not row.structure]
-    keys = dict.fromkeys((row.run, row.measure, row.name, row.data) for row in rows)
-    lines = [_line(rows, *key) for key in keys]
-    return "\n".join([HEAD, *lines])
+    scores, numbers = ([row for row in rows if bool(row.patient) == whose] for whose in (True, False))
+    keys = dict.fromkeys((row.run, row.measure, row.name, row.data) for row in scores)
+    of_patients = "\n".join([HEAD, *(_line(scores, *key) for key in keys)]) if scores else ""
+    return "\n\n".join(part for part in (of_patients, _of_runs(numbers)) if part)
 
 
 def _line(rows: Sequence[Row], run: str, measure: str, name: str, data: str) -> str:
     alike = select(rows, measure=measure, name=name, data=data)
     own, base = select(alike, run=run), select(alike, run=BASE)
     seeds = len({row.seed for row in own})
-    what = f"| {run} | {measure} {name} | {data} |"
-    if not any(row.patient for row in own):  # of the whole cohort: hours, a loss
-        values = ", ".join(f"{row.value:.3g} {row.unit}".strip() for row in own)
-        return f"{what} {values} | | | {seeds} |"
     scores, patients = statistics.table(own)
     zero = [0.0] * len(patients)  # against 0, the paired difference is the value itself
     value = statistics.paired_difference(scores, [zero] * seeds, generator(0), over_seeds=seeds > 1)
     gain = statistics.compare(own, base, generator(0), over_seeds=seeds > 1) if base and run != BASE else None
+    what = f"| {run} | {measure} {name} | {data} |"
     return f"{what} {_words(value)} | {_words(gain, '+') if gain else ''} | {len(patients)} | {seeds} |"
+
+
+def _of_runs(rows: Sequence[Row]) -> str:
+    """Numbers of whole runs, such as hours: a line for each, a column for each run; several seeds side by side."""
+    runs = list(dict.fromkeys(row.run for row in rows))
+    lines = [f"| | {' | '.join(runs)} |", "|---" * (len(runs) + 1) + "|"]
+    for measure, name in dict.fromkeys((row.measure, row.name) for row in rows):
+        found = [select(rows, measure=measure, name=name, run=run) for run in runs]
+        cells = [", ".join(f"{row.value:.3g} {row.unit}".strip() for row in some) for some in found]
+        lines.append(f"| {measure}: {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) if rows else ""
 
 
 def _words(found: Interval, sign: str = "") -> str:

@@ -17,6 +17,7 @@ from vesalius.results import Row
 LINES = 40  # of a curve, for each stage
 LAST = 5  # log lines whose mean stands for the end of a stage: one batch is noisy
 NUMBERS = ("loss", "accuracy", "spread", "effective_rank", "alike", "pruned", "pruned_same_part")
+KEPT = ("loss", "watch_loss", "spread", "pruned", "pruned_same_part")  # as rows; the rest is in the curves
 COLUMNS = ("run", "stage", "step", "total_step", *NUMBERS, "watch_loss", "images_per_s")
 
 Line = dict[str, Any]
@@ -51,7 +52,7 @@ def rows(folder: Path, run: str, data: str) -> list[Row]:
     logged = lines(folder)
     for stage in sorted({line["stage"] for line in logged}):
         own = [line for line in logged if line["stage"] == stage]
-        for name in (*NUMBERS, "watch_loss"):
+        for name in KEPT:
             values = [line[name] for line in own if line.get(name) is not None][-LAST:]
             if values:
                 found.append(Row(name=f"{name}, stage {stage}", value=round(sum(values) / len(values), 4), **about))
