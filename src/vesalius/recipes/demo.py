@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
     "batch": 64,
     "optim": {"kind": "adamw", "lr": 1e-3, "warmup_epochs": 5.0},
     "method": {
-        "levels": (0, 2),  # a stage of n = 4 after these was tried: it learned to tell bodies, not places, and k-NN fell
+        "levels": (0, 2),  # a stage of n = 4 after these learned to tell bodies, not places: k-NN fell
         "size": VIEW,
         "scale": (0.9, 1.0),  # what two strong crops have in common takes longer to learn than there is time
         "rotation": 10.0,
