@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import vesalius
 from vesalius.train import machine
 from vesalius.train.batches import Batches, load
 from vesalius.train.run import configure
@@ -52,3 +54,14 @@ def test_auto_takes_the_cores_unless_openmp_is_told_to_take_fewer(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", wish)
     assert machine._threads("cpu", cores=4, processes=2) == threads
+
+
+def test_the_callers_arithmetic_is_left_as_it_was(tmp_path: Path, own_cache: Path) -> None:
+    seen = list[bool]()
+    small = {"size": 16, "bank": 8, "groups": 1, "levels": (0,)}
+    few = {"backbone": "resnet18", "batch": 4, "max_steps": 1, "holdout": 0.0, "threads": 1, "workers": 0, "size": 64}
+    for before in (True, False):
+        torch.set_flush_denormal(before)
+        vesalius.pretrain("adam", "phantom:?bodies=4&size=64", out=tmp_path / str(before), method=small, **few)
+        seen.append(machine.flushes_denormals())
+    assert seen == [True, False]

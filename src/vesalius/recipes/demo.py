@@ -14,7 +14,8 @@ from typing import Any
 from vesalius.errors import SettingError
 
 BODIES, UNSEEN = 192, 48
-VIEW = 32  # px: of a view in training, and of a landmark patch
+FIRST = 200_000  # of the unseen bodies; those from 100,000 on served to choose the settings below
+VIEW, PATCH = 32, 48  # px: of a view in training; of a landmark patch, which has 56 px of the image
 SETTINGS: dict[str, Any] = {
     "backbone": "resnet18",
     "size": 256,
@@ -78,8 +79,8 @@ def measure(encoder: Path, seed: int, folder: Path) -> str:
     card = trained.card.backbone
     torch.manual_seed(seed)
     untrained = zoo.build(card["name"], card["ndim"], card["in_channels"]).eval()
-    unseen = open_dataset(f"phantom:?bodies={UNSEEN}&first=100000")
-    config = locality.Config(size=VIEW)
+    unseen = open_dataset(f"phantom:?bodies={UNSEEN}&first={FIRST}")
+    config = locality.Config(size=PATCH)
     # A fixed key: these patients are nobody, and the rows of several seeds must name the same bodies.
     rows, difference = locality.compare(
         trained.backbone, untrained, unseen, config, steps=trained.steps, key=b"synthetic"

@@ -32,6 +32,14 @@ from vesalius.train.stop import Listener, Stopped
 
 def train(run: Run[Any], resume: bool = False) -> Path:
     """Pretrain as `run` says; the path of the encoder. With `resume`, go on where the run in its folder stopped."""
+    flushing = machines.flushes_denormals()
+    try:
+        return _train(run, resume)
+    finally:
+        torch.set_flush_denormal(flushing)  # the caller's own arithmetic stays as it was
+
+
+def _train(run: Run[Any], resume: bool) -> Path:
     module, folder = find(run.name), Folder(Path(run.out))
     starts.check(run, module)
     if resume and run.batch == "auto" and folder.config.exists():

@@ -91,6 +91,11 @@ def _flush_denormals() -> None:
         let_go(1)  # softly: they start anew with the next parallel work
 
 
+def flushes_denormals() -> bool:
+    """Whether this thread takes denormal numbers for 0."""
+    return bool(torch.tensor(1e-310, dtype=torch.float64) * 1 == 0)
+
+
 def _cpu_flags() -> set[str]:
     try:
         with open("/proc/cpuinfo") as file:
