@@ -127,6 +127,13 @@ def embed(words: Words) -> None:
     _call(embed_command, words, "embed")
 
 
+def anatomy(words: Words) -> None:
+    """RUN... --data D: what encoders know of the body (locality, landmarks, registration ...), beside what chance knows"""
+    from vesalius.anatomy.command import anatomy_command
+
+    _call(anatomy_command, words, "anatomy")
+
+
 def export(words: Words) -> None:
     """RUN: the encoder under torchvision's and timm's names, as .safetensors with its settings as .json"""
     from tyro.conf import arg
@@ -144,6 +151,40 @@ def export(words: Words) -> None:
         print(write(Path(run), Path(out), bf16))
 
     _call(command, words, "export")
+
+
+def report(words: Words) -> None:
+    """RUN...: one page of HTML that shows what was measured: tables with intervals, named checks, pictures"""
+    from vesalius.report.command import report_command
+
+    _call(report_command, words, "report")
+
+
+def import_weights(words: Words) -> None:
+    """FILE --as ARCH --out NAME.safetensors: weights from elsewhere become an encoder; no code in them is run"""
+    from tyro.conf import arg
+
+    from vesalius import foreign
+
+    def command(
+        file: Annotated[str, arg(metavar="FILE")],
+        /,
+        architecture: Annotated[str, arg(name="as", metavar="ARCH")],
+        out: str,
+        part: str = "",
+        origin: Annotated[foreign.Origin, arg(name="")] = foreign.Origin(),  # noqa: B008 - frozen
+    ) -> None:
+        """Import the weights of a ResNet named as in torchvision or timm, and report what arrived and what did not.
+
+        Args:
+            file: .safetensors, .pth, .pt, .bin, .tar
+            architecture: resnet18, resnet34 or resnet50
+            out: file to write, NAME.safetensors
+            part: where in the file the network is, such as encoder_q; needed where it holds several
+        """
+        print(foreign.import_weights(file, architecture, out, part, origin).text())
+
+    _call(command, words, "import")
 
 
 def list_all(words: Words) -> None:
@@ -167,7 +208,10 @@ COMMANDS: dict[str, Callable[[Words], None]] = {
     "pretrain": pretrain,
     "run": run,
     "embed": embed,
+    "anatomy": anatomy,
     "export": export,
+    "import": import_weights,
+    "report": report,
     "list": list_all,
 }
 

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 from vesalius.errors import DataError
 
 VERSION = version("vesalius")
+FILE = "results.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Row:
     """One number. `value` is in `unit`, measured in the standard or the original `space`; NaN means undefined.
 
     run: what was measured. measure, name: which module and which of its numbers. data, split, structure: on what.
+    structure: of the body, such as a landmark. condition: how it was shown: upright, shift, rotation, zoom, all, or "".
     patient: keyed hash, or "" for a number of the whole cohort. shots, draw, fold, seed: which repetition.
     parameters: trainable ones. gflops: of one forward pass. artefact: path beside the file. version: of vesalius.
     """
@@ -31,6 +33,7 @@ class Row:
     data: str = ""
     split: str = ""
     structure: str = ""
+    condition: str = ""
     unit: str = ""
     space: str = ""
     patient: str = ""
@@ -62,6 +65,19 @@ def append(path: Path, rows: Iterable[Row]) -> int:
     return count
 
 
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """All rows at once, in place of what the file held; written beside it and renamed. DataError where it cannot be."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(b"".join(_line(row) for row in rows))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        remedy = "Check the path and the space left."
+        raise DataError(f"cannot be written ({error.strerror or error})", file=path, remedy=remedy) from error
+
+
 def _write(path: Path, line: bytes) -> None:
     """Opened anew for each row: minutes of measuring may lie between two of them."""
     try:
@@ -91,6 +107,11 @@ def read(path: Path) -> list[Row]:
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     """The rows whose fields have these values: select(rows, run="adam", name="knn_accuracy")."""
     return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+
+
+def rounded(row: Row, digits: int = 4) -> Row:
+    """The row with its value to so many places, for a file that is kept."""
+    return replace(row, value=round(row.value, digits))
 
 
 def _line(row: Row) -> bytes:

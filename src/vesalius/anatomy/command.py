@@ -1,0 +1,278 @@
+"""`vesalius anatomy RUN... --data D`: every measure, for every run and its controls, into one results.jsonl."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import torch
+from tyro.conf import arg
+
+from vesalius import checkpoint, results, zoo
+from vesalius.anatomy import compositionality, correspondence, landmarks, locality, registration
+from vesalius.anatomy.embedders import Embed, RawPixels, coordinates, embedder
+from vesalius.anatomy.observe import Config, Observed, observe
+from vesalius.anatomy.rows import saver
+from vesalius.anatomy.subjects import Points, Subject, load
+from vesalius.data.cache import default_root, salt_of
+from vesalius.data.datasets import Dataset, facts, open_dataset
+from vesalius.data.prepare import steps_to_json
+from vesalius.errors import DataError, SettingError
+from vesalius.features.command import read_points
+from vesalius.progress import say, shower
+from vesalius.results import Row
+from vesalius.settings import to_dict
+from vesalius.zoo import Loaded
+
+MEASURES: Mapping[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (locality, compositionality, correspondence, landmarks, registration)
+}
+OF_FIELDS = {"correspondence", "landmarks", "registration"}  # these look everywhere, the others at some patches
+CONTROLS = ("random", "raw_pixels", "coordinates")
+SETTINGS = "anatomy.json"
+Runs = Sequence[str | Path] | Mapping[str, str | Path]
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """What is measured: a name, an embedding, the encoder's preparation of scans, and the settings that it is seen with."""
+
+    name: str
+    embed: Embed
+    steps: Sequence[Any]
+    config: Config
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def anatomy_command(
+    runs: Annotated[tuple[str, ...], arg(metavar="RUN...")],
+    /,
+    data: str,
+    out: str = "",
+    split: str = "",
+    annotated: str = "",
+    points: str = "",
+    limit: int = 0,
+    measures: tuple[str, ...] = tuple(MEASURES),
+    side: float = Config.side,
+    size: int = 0,
+    grid: int = Config.grid,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """What encoders know of the body, beside what chance knows. `vesalius report` makes a page of it.
+
+    Args:
+        runs: run folders or encoder files
+        data: PATH, NAME:PATH or NAME:PATH?option=value; with landmarks or masks, or with --points
+        out: folder for results.jsonl; default: the run's own, where there is one RUN
+        split: measure on this split of the data alone
+        annotated: split whose landmarks are given to the search for landmarks; default: the other images measured
+        points: CSV image,name,x,y[,z] in voxels of the image as stored, in place of the data set's own landmarks
+        limit: so many images at most
+        measures: those wanted
+        side: of a patch, share of the image's short side
+        size: of a patch as the network sees it, px; 0 = as the run was trained, else 224
+        grid: cells of a map along the short side
+        seed: of motions, draws and random weights
+        device: auto, cpu or cuda
+        overwrite: measure anew where `out` holds other measures
+    """
+    measure(
+        runs, data, out or None, split=split, annotated=annotated, points=points, limit=limit, measures=measures,
+        side=side, size=size, grid=grid, seed=seed, device=device, overwrite=overwrite,
+    )  # fmt: skip
+
+
+def measure(
+    runs: Runs,
+    data: str,
+    out: str | Path | None = None,
+    *,
+    split: str = "",
+    annotated: str = "",
+    points: str = "",
+    limit: int = 0,
+    measures: Sequence[str] = tuple(MEASURES),
+    size: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    key: bytes | None = None,
+    **config: Any,
+) -> Path:
+    """The rows of all runs and controls, appended to OUT/results.jsonl; a call that was stopped goes on where it was.
+
+    runs: folders or files, or name -> folder or file. config: fields of `observe.Config`. key: hashes patients; by default
+    the cache's. Returns the path of the rows.
+    """
+    if unknown := [name for name in measures if name not in MEASURES]:
+        raise SettingError(f"there is no measure {unknown[0]!r}", remedy=f"Choose from {', '.join(MEASURES)}.")
+    folder = _folder(runs, out)
+    checkpoint.check_writable(folder)
+    if "compositionality" not in measures:
+        config["composed"] = 0
+    everyone = list(contestants(runs, size, _device(device), **config))
+    dataset = open_dataset(data)
+    ids, known = _ids(dataset, split, limit), _ids(dataset, annotated, 0) if annotated else ()
+    if overlap := set(ids) & set(known):
+        raise SettingError(
+            f"{len(overlap)} images are in both splits", remedy="Give different --split and --annotated."
+        )
+    own = read_points(Path(points), everyone[0].steps[0].ndim) if points else None
+    settings = {"data": data, "split": split, "annotated": annotated, "limit": limit, "measures": list(measures)}
+    state = State.open(folder, {**settings, "points": Path(points).name}, overwrite)
+    read = _Reader(dataset, ids, known, salt_of(default_root()) if key is None else key, own)
+    about = facts(dataset)
+    for contestant in everyone:
+        if state.holds(contestant.name, contestant.about):
+            say(f"{contestant.name}: measured before")
+            continue
+        subjects, marked = read(contestant.steps)
+        seen = observe(
+            contestant.name, contestant.embed, subjects, contestant.config, data=about.name if about else "",
+            annotated=marked, fields=bool(OF_FIELDS & set(measures)), progress=shower(f"{contestant.name}: looking at images"),
+        )  # fmt: skip
+        found = [replace(row, split=split) for name in measures for row in rows(name, seen, folder)]
+        if not found:
+            raise DataError(
+                "has neither landmarks nor masks to measure by", file=data, remedy="Give --points FILE.csv."
+            )
+        state.add(contestant.name, contestant.about, found)
+    return folder / results.FILE
+
+
+def rows(name: str, seen: Observed, folder: Path) -> Iterator[Row]:
+    """The rows of one measure; its arrays go to FOLDER/artefacts."""
+    module = MEASURES[name]
+    yield from module.rows(seen, module.Config(), saver(folder, name, seen.name))
+
+
+def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[Contestant]:
+    """The runs, then the controls, prepared and seen as the first run is; a random network for each architecture.
+
+    Raises CheckpointError where a run cannot be loaded; SettingError where two have one name.
+    """
+    named = list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
+    loaded = {name: zoo.load(run) for name, run in named}
+    if len(loaded) < len(runs) or loaded.keys() & set(CONTROLS):
+        names = ", ".join(name for name, _ in named)
+        raise SettingError(f"runs called {names} cannot be told apart", remedy="Rename the folders; no control's name.")
+    for name, run in loaded.items():
+        yield _contestant(name, run, embedder(run.backbone.to(device)), size, config)
+    first = next(iter(loaded.values()))
+    architectures = {
+        (c["name"], c["ndim"], c["in_channels"]): run for run in loaded.values() for c in [run.card.backbone]
+    }
+    for (name, ndim, channels), run in architectures.items():
+        torch.manual_seed(config.get("seed", 0))
+        card = run.card.backbone
+        network = zoo.build(name, ndim, channels, card["mean"], card["std"]).eval().to(device)
+        called = "random" if run is first else f"random_{name}"
+        yield _contestant(called, run, embedder(network), size, config)
+    yield _contestant("raw_pixels", first, RawPixels(), size, config)
+    yield _contestant("coordinates", first, coordinates, size, {**config, "composed": 0})
+
+
+def _contestant(name: str, run: Loaded, embed: Embed, size: int, config: Mapping[str, Any]) -> Contestant:
+    trained_with = run.card.config.get("method", {}).get("size") or Config.size
+    chosen = Config(size=size or int(trained_with), **config)
+    about = {**to_dict(chosen), "step": run.card.step, "stage": run.card.stage, "parent": run.card.method}
+    return Contestant(name, embed, run.steps, chosen, about)
+
+
+def _name(run: str | Path) -> str:
+    path = Path(run)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def _device(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted not in ("cpu", "cuda") or (wanted == "cuda" and not torch.cuda.is_available()):
+        raise SettingError(f"device is {wanted!r}", remedy="auto, cpu, or cuda where PyTorch sees a GPU.")
+    return wanted
+
+
+def _folder(runs: Runs, out: str | Path | None) -> Path:
+    if not runs:
+        raise SettingError("no run given", remedy="vesalius anatomy RUN... --data D")
+    if out is not None:
+        return Path(out)
+    first, *others = runs.values() if isinstance(runs, Mapping) else runs
+    if others or not Path(first).is_dir():
+        raise SettingError("no folder given for the results", remedy="Add --out FOLDER.")
+    return Path(first)
+
+
+def _ids(data: Dataset, split: str, limit: int) -> tuple[str, ...]:
+    if not split:
+        return data.ids[: limit or None]
+    splits = data.splits()
+    if split not in splits:
+        known = ", ".join(splits) or "none; some data sets need an option, such as ?test_list=FILE"
+        raise SettingError(f"the data have no split {split!r}", remedy=f"Splits: {known}.")
+    return splits[split][: limit or None]
+
+
+@dataclass
+class _Reader:
+    """Subjects by preparation: runs that see the same images share them."""
+
+    data: Dataset
+    ids: Sequence[str]
+    known: Sequence[str]
+    key: bytes
+    points: Points | None
+    held: tuple[str, list[Subject], list[Subject]] | None = None
+
+    def __call__(self, steps: Sequence[Any]) -> tuple[list[Subject], list[Subject]]:
+        """The images to measure, and those whose landmarks are given."""
+        said = json.dumps(steps_to_json(steps), sort_keys=True)
+        if self.held is None or self.held[0] != said:
+            both = load(self.data, (*self.ids, *self.known), steps, self.key, self.points, shower("reading images"))
+            self.held = (said, both[: len(self.ids)], both[len(self.ids) :])
+        return self.held[1], self.held[2]
+
+
+@dataclass
+class State:
+    """Which contestants the rows of a folder are of, so that a call that was stopped goes on: FOLDER/anatomy.json."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    done: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path, settings: Mapping[str, Any], overwrite: bool) -> "State":
+        """What is there. SettingError where it was measured with other settings, unless told to overwrite."""
+        path = folder / SETTINGS
+        if overwrite or not path.exists():
+            return cls(folder, settings)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            before, done = found["settings"], dict(found["done"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"cannot be read ({error})", file=path, remedy="Delete it, or add --overwrite.") from error
+        other = [name for name in settings if before.get(name) != settings[name]]
+        if other:
+            reason = f"holds measures with another {other[0]}: {before.get(other[0])!r}, not {settings[other[0]]!r}"
+            raise SettingError(reason, file=folder, remedy="Give another --out, or add --overwrite.")
+        return cls(folder, settings, done)
+
+    def holds(self, name: str, about: Mapping[str, Any]) -> bool:
+        """Whether `name` was measured, with these settings, to its end."""
+        return bool(self.done.get(name) == json.loads(json.dumps(about)))
+
+    def add(self, name: str, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
+        """Put the rows of `name` in place of any that it has."""
+        path = self.folder / results.FILE
+        others = results.read(path) if path.exists() else []
+        kept = [row for row in others if row.run != name or row.measure not in MEASURES]
+        results.write(path, [*kept, *rows])
+        self.done[name] = about
+        text = json.dumps({"settings": self.settings, "done": self.done}, indent=2)
+        checkpoint.write_bytes(self.folder / SETTINGS, text.encode())

@@ -1,0 +1,115 @@
+"""The images that a measure looks at, prepared as an encoder was trained to see them, with what is known about them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from vesalius.data.cache import key_hash
+from vesalius.data.datasets import Dataset
+from vesalius.data.prepare import prepare, prepare_labels, prepare_points
+from vesalius.data.scan import Array
+from vesalius.data.steps import Step
+from vesalius.errors import DataError
+from vesalius.views.intensity import to_unit
+
+Points = Mapping[str, Mapping[str, ArrayLike]]  # image id -> name -> voxel coordinates in the image as stored
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One prepared image and its labels. id and patient are keyed hashes.
+
+    pixels: (C, *S) as stored. landmarks: name -> (ndim,) voxel coordinates, those inside the image.
+    packed: the masks of `structures`, 8 to a byte. spacing: mm from voxel to voxel along each axis; None: unknown.
+    """
+
+    id: str
+    patient: str
+    pixels: Array
+    unit: str
+    landmarks: Mapping[str, NDArray[np.float64]]
+    structures: tuple[str, ...] = ()
+    packed: Array | None = None
+    spacing: tuple[float, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis."""
+        return tuple(self.pixels.shape[1:])
+
+    @property
+    def diagonal(self) -> float:
+        """Of the image, in voxels."""
+        return float(np.linalg.norm(self.shape))
+
+    @property
+    def image(self) -> Tensor:
+        """(C, *S) float in 0..1."""
+        return to_unit(torch.from_numpy(self.pixels), self.unit)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(K, *S) of `structures`; K = 0 where none is known."""
+        if self.packed is None:
+            return np.zeros((0, *self.shape), bool)
+        return np.unpackbits(self.packed, axis=0, count=len(self.structures)).astype(bool)
+
+    def mm(self, offsets: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """(N, ndim) voxels -> (N,) length in mm; None where the file does not say how large a voxel is."""
+        return None if self.spacing is None else np.linalg.norm(offsets * np.array(self.spacing), axis=1)
+
+
+def load(
+    data: Dataset,
+    ids: Sequence[str],
+    steps: Sequence[Step],
+    key: bytes,
+    points: Points | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Subject]:
+    """The images called `ids` through `steps`; hashed with `key`. points: landmarks in place of the data set's own.
+
+    DataError: an image that cannot be read or prepared.
+    """
+    subjects = []
+    for done, id in enumerate(ids, 1):
+        subjects.append(_subject(data, id, steps, key, points))
+        if progress is not None:
+            progress(done, len(ids))
+    return subjects
+
+
+def _subject(data: Dataset, id: str, steps: Sequence[Step], key: bytes, points: Points | None) -> Subject:
+    scan = data.read(id)
+    prepared = prepare(scan, steps)
+    shape = np.array(prepared.scan.shape)
+    labels = prepare_labels(data.labels(id), steps, prepared.trace)
+    found = dict(labels.landmarks)
+    if points is not None:
+        stored = {name: np.asarray(point, np.float64)[None] for name, point in points.get(id, {}).items()}
+        if any(point.shape != (1, scan.ndim) for point in stored.values()):
+            raise DataError(
+                f"has points that are not {scan.ndim}-D", file=id, remedy="Give x,y for images, x,y,z for volumes."
+            )
+        found = {name: prepare_points(point, steps, prepared.trace)[0] for name, point in stored.items()}
+    inside = {name: p for name, p in found.items() if np.all((p >= -0.5) & (p <= shape - 0.5))}
+    packed = None
+    known: tuple[str, ...] = ()
+    if labels.mask is not None:
+        sure = np.ones(len(labels.structures), bool) if labels.known is None else np.asarray(labels.known)
+        known = tuple(name for name, is_known in zip(labels.structures, sure, strict=True) if is_known)
+        packed = np.packbits(labels.mask[sure], axis=0)
+    return Subject(
+        id=key_hash(key, id),
+        patient=key_hash(key, data.patient(id)),
+        pixels=prepared.scan.image,
+        unit=prepared.scan.unit,
+        landmarks=inside,
+        structures=known,
+        packed=packed,
+        spacing=prepared.scan.spacing,
+    )
