@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vesalius.anatomy.field import Lattice, peaks, search
+from vesalius.anatomy.field import Lattice, peaks
 from vesalius.chance import generator
 
 
@@ -43,14 +43,3 @@ def test_a_flat_map_points_anywhere_evenly():
     counts = np.bincount(lattice.nearest(found.places), minlength=16)
     assert counts.min() > 180
     assert counts.max() < 320
-
-
-def test_search_is_the_loop_over_images():
-    maps = torch.nn.functional.normalize(torch.from_numpy(generator(2).normal(size=(37, 20, 8))).float(), dim=2)
-    wanted = maps[5, 3]
-    cells, cosines = search(maps, wanted, block=8)
-    for i, one in enumerate(maps):
-        values = torch.tensor([torch.dot(cell, wanted) for cell in one])
-        assert cells[i] == values.argmax()
-        torch.testing.assert_close(cosines[i], values.max())
-    assert cells[5] == 3

@@ -243,7 +243,7 @@ from vesalius.data.steps import ResizeShort, ToUint8
 
 class Slow(Arrays):
     def read(self, id):
-        time.sleep(0.02)
+        time.sleep(0.1)
         return super().read(id)
 
 data = Slow(Path(sys.argv[1]))

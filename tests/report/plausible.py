@@ -97,6 +97,7 @@ def _of_patient(skill: float, rng: np.random.Generator) -> Iterator[tuple[dict[s
         yield {**of, "name": "cosine"}, own
         yield {**of, "name": "cosine_shuffled"}, shuffled
         yield {**of, "name": "gain"}, own - shuffled
+        yield {**of, "name": "closed"}, (own - shuffled) / max(1 - shuffled, 1e-6)
 
 
 def _of_cohort(skill: float, rng: np.random.Generator) -> Iterator[tuple[dict[str, Any], float]]:

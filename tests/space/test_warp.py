@@ -58,3 +58,4 @@ def test_masks_stay_masks_and_come_back():
     back = warp(warp(mask, matrix, order=0), inverse(matrix), order=0)
     assert set(np.unique(back)) == {0, 1}
     assert (back != mask).mean() < 0.02
+    assert warp(mask[:0], matrix).shape == (0, 40, 40)  # of an image without masks

@@ -104,12 +104,3 @@ def _between(values: Array, best: NDArray[np.int64], lattice: Lattice) -> Array:
         top = np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=bend < 0)
         offset[inner, axis] = np.clip(top, -0.5, 0.5)
     return offset
-
-
-def search(maps: Tensor, wanted: Tensor, block: int = 64) -> tuple[Tensor, Tensor]:
-    """(N, cells, D) maps of length 1 and (D,) of length 1 -> (N,) best cell of each map and (N,) its cosine.
-
-    One product for a block of maps at a time, which stays in the processor's cache.
-    """
-    found = [(maps[i : i + block] @ wanted).max(dim=1) for i in range(0, len(maps), block)]
-    return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found])

@@ -66,6 +66,9 @@ def main(
     minutes = (time.monotonic() - begun) / 60
     print(f"\npretrained in {minutes:.1f} minutes: {encoder}")
     print(measure(encoder, seed, folder))
+    from vesalius.report.command import write
+
+    print(f"what it knows of the body, as a page: {write([folder], folder / 'report.html')}")
 
 
 def measure(encoder: Path, seed: int, folder: Path) -> str:

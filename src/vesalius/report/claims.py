@@ -84,10 +84,10 @@ CLAIMS = (
     ),
     Claim(
         "The whole is the sum of its parts",
-        "A patch is more like its own 4 parts than like shuffled ones, and more so than with random weights "
-        "(compositionality, gain).",
-        Quantity("compositionality", "gain", structure="4 parts"),
-        controls=("random",),
+        "A patch is more like its own 4 parts than like shuffled ones, and goes further from there to 1 than with random "
+        "weights or as raw pixels (compositionality, closed).",
+        Quantity("compositionality", "closed", structure="4 parts"),
+        controls=("random", "raw_pixels"),
         above_zero=True,
     ),
     Claim(

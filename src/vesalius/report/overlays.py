@@ -20,7 +20,7 @@ QUALITY = 80  # JPEG: a radiograph as PNG is four times as large
 GAP = 0.01  # between two images, share of the picture's width
 LEGENDS = {
     "correspondence": "Lines join a point and its best match in another patient. Blue: in the same structures; orange, dashed: "
-    f"not; grey, dotted: unknown. The {LINES} with the highest cosine are drawn.",
+    f"not; grey, dotted: unknown. At most {LINES} are drawn: first those of known structures, then by cosine.",
     "landmarks": "The brighter, the more like the mark. Blue circle: truth; orange cross: found.",
     "registration": "From left to right: the fixed patient; the moving one before; the moving one after it was carried over. "
     "Blue: outlines of the fixed patient; orange: of the moving patient after it was carried.",
@@ -73,7 +73,7 @@ def _match(run: str, arrays: Mapping[str, Array], i: int) -> Picture:
 
     a, b, lines, right, cosines = (arrays[f"{name}_{i}"] for name in ("a", "b", "lines", "right", "cosine"))
     figure, (left, other) = _plates([a, b], 4.2)
-    for j in np.argsort(-cosines, kind="stable")[:LINES]:
+    for j in np.lexsort((-cosines, right < 0))[:LINES]:
         colour, style = {1: (BLUE, "-"), 0: (ORANGE, "--")}.get(int(right[j]), (GREY, ":"))
         row_a, col_a, row_b, col_b = (float(x) for x in lines[j])
         look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 0.9}
@@ -89,10 +89,10 @@ def _heat(run: str, arrays: Mapping[str, Array], i: int) -> Picture:
 
     image, values, truth, found = (arrays[f"{name}_{i}"] for name in ("image", "heat", "truth", "found"))
     figure, (axes,) = _plates([image], 3.2)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    share = np.nan_to_num((values.astype(np.float64) - low) / max(high - low, 1e-12))
+    low, high = float(np.nanmedian(values)), float(np.nanmax(values))
+    share = np.nan_to_num((values.astype(np.float64) - low) / max(high - low, 1e-12)).clip(0, 1)
     coloured = colormaps["inferno"](share)
-    coloured[..., 3] = 0.65 * share  # where nothing is alike, the image stays as it is
+    coloured[..., 3] = 0.65 * share  # the less alike half of the places stays as it is, or all would be veiled
     height, width = image.shape
     axes.imshow(coloured, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="bilinear")
     look = {"markerfacecolor": "none", "markersize": 12, "markeredgewidth": 2.2, "linestyle": "", "clip_on": False}

@@ -12,7 +12,7 @@ STYLE = """
 --yes:#0a6b4b;--yes-paper:#e2f4ec;--no:#8a4500;--no-paper:#fdeedd}
 @media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9da7b3;--paper:#14171a;--card:#1d2126;--line:#353b43;
 --link:#7db7f5;--yes:#7fd9b4;--yes-paper:#12352a;--no:#f3b678;--no-paper:#3d2a12}
-img.plot{filter:invert(.92) hue-rotate(180deg)}}
+img.plot{filter:invert(.92) hue-rotate(180deg) brightness(1.2)}}
 *{box-sizing:border-box}html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
 body{margin:0 auto;max-width:72rem;padding:1.25rem clamp(1rem,4vw,2.5rem) 4rem;background:var(--paper);color:var(--ink);
 font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
@@ -24,7 +24,7 @@ p,ul,dl{max-width:46rem;margin:.5rem 0}li{margin:.25rem 0}a{color:var(--link)}
 nav{display:flex;flex-wrap:wrap;gap:.25rem 1.1rem;font-size:.92rem;margin:1rem 0}
 dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
 .box{overflow-x:auto;margin:.7rem 0 1.2rem;border:1px solid var(--line);border-radius:.5rem}
-table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:.4rem .7rem;text-align:left;vertical-align:top;border-top:1px solid var(--line);overflow-wrap:normal}
 thead th{border-top:0;background:var(--card);font-weight:600;vertical-align:bottom}thead th+th{min-width:6.5rem}
 tbody th{font-weight:500;min-width:7.5rem;max-width:18rem}

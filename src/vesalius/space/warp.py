@@ -34,10 +34,10 @@ def warp(image: Array, matrix: Matrix, shape: tuple[int, ...] | None = None, ord
     from scipy.ndimage import affine_transform  # heavy: not at import
 
     back = inverse(matrix)
-    size = image.shape[1:] if shape is None else shape
+    size = tuple(image.shape[1:] if shape is None else shape)
     moved: Any = affine_transform
-    planes = [moved(plane, back[:, :-1], back[:, -1], tuple(size), order=order) for plane in image]
-    return np.stack(planes)
+    planes = [moved(plane, back[:, :-1], back[:, -1], size, order=order) for plane in image]
+    return np.stack(planes) if planes else np.zeros((0, *size), image.dtype)
 
 
 def axis_rotation(degrees: float, axis: int, ndim: int) -> NDArray[np.float64]:
