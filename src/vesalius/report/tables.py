@@ -17,6 +17,8 @@ from vesalius.chance import generator
 from vesalius.results import Row
 from vesalius.statistics import Interval
 
+NEUTRAL = ("cosine", "cosine_shuffled", "matched", "found", "inliers")  # more of these is not better
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -164,7 +166,9 @@ def of_cohort(scores: Scores, what: Sequence[Quantity], runs: Sequence[str] = ()
 
 
 def best(scores: Scores, what: Quantity) -> str:
-    """The run that is surely best: its paired interval against the next best excludes 0. Else ""."""
+    """The run that is surely best: its paired interval against the next best excludes 0. Else "", as for NEUTRAL numbers."""
+    if what.name in NEUTRAL:
+        return ""
     means = {run: found.value for run in scores.runs if (found := scores.interval(run, what)) is not None}
     if len(means) < 2:
         return ""

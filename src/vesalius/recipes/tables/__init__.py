@@ -10,6 +10,7 @@ from pathlib import Path
 from vesalius import statistics
 from vesalius.chance import generator
 from vesalius.errors import DataError
+from vesalius.recipes.tables import anatomy
 from vesalius.results import Row, read, select
 from vesalius.statistics import Interval
 
@@ -29,7 +30,11 @@ def markdown(experiments: Mapping[str, Sequence[Row]]) -> str:
     Values and differences have 95 % intervals over patients, and over seeds where there are several. Rows of a single
     structure are left out. SettingError where the seeds of a run did not meet the same patients.
     """
-    parts = [f"**{name}**\n\n{table(rows)}" for name, rows in sorted(experiments.items()) if rows]
+    parts = [
+        f"**{name}**\n\n{anatomy.markdown(rows) if anatomy.of_anatomy(rows) else table(rows)}"
+        for name, rows in sorted(experiments.items())
+        if rows
+    ]
     real = any(row.data not in SYNTHETIC for rows in experiments.values() for row in rows)
     return "\n\n".join([*parts, *([] if real else [WAITING])])
 

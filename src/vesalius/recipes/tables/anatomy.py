@@ -1,0 +1,81 @@
+"""From the rows of `vesalius anatomy` to Markdown: numbers with intervals, claims with verdicts, run against run.
+
+The same functions make the page of `vesalius report`, so README and page cannot say different things.
+"""
+
+from collections.abc import Sequence
+
+from vesalius.report import tables
+from vesalius.report.claims import duels, findings
+from vesalius.report.folders import Study
+from vesalius.report.measures import HEADLINE
+from vesalius.report.tables import Quantity, Scores
+from vesalius.results import Row
+
+# Beside the headline, which is of moved images: how much of it is there upright, with more neighbours, with more shots.
+MORE = (
+    Quantity("locality", "knn_accuracy", "upright"),
+    Quantity("locality", "knn_accuracy_1", "all"),
+    Quantity("locality", "knn_accuracy_5", "all"),
+    Quantity("locality", "knn_accuracy_20", "all"),
+    Quantity("locality", "margin", "all"),
+    Quantity("locality", "silhouette", "all"),
+    Quantity("compositionality", "cosine", structure="4 parts"),
+    Quantity("compositionality", "cosine_shuffled", structure="4 parts"),
+    Quantity("compositionality", "gain", structure="4 parts"),
+    Quantity("correspondence", "within_5", "shift"),
+    Quantity("correspondence", "within_5", "rotation"),
+    Quantity("correspondence", "within_5", "zoom"),
+    Quantity("correspondence", "same_structure_all", "upright"),
+    Quantity("correspondence", "same_structure_all", "all"),
+    Quantity("landmarks", "within_5", "upright", shots=1),
+    Quantity("landmarks", "within_5", "upright", shots=5),
+    Quantity("landmarks", "within_5", "all", shots=5),
+    Quantity("landmarks", "error", "all", shots=1),
+    Quantity("registration", "tre", "upright"),
+    Quantity("registration", "dice", "upright"),
+    Quantity("registration", "dice", "all"),
+)
+
+
+def of_anatomy(rows: Sequence[Row]) -> bool:
+    """Whether these are rows of `vesalius anatomy`: they say how images were shown."""
+    return any(row.condition for row in rows)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Three tables: numbers of every run and control, claims, run against run."""
+    scores = Scores(rows)
+    study = Study(rows[0].data, tuple(rows), scores)
+    everyone = len(scores.patients())
+    about = f"{everyone} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval excluding 0."
+    return "\n\n".join([about, _numbers(scores), _claims(study), _duels(study)])
+
+
+def _numbers(scores: Scores) -> str:
+    lines = [f"| | {' | '.join(scores.runs)} |", "|---" * (len(scores.runs) + 1) + "|"]
+    titles = dict(HEADLINE)
+    for what in (*titles, *MORE):
+        (line,) = tables.values(scores, [what])
+        label = f"**{titles[what]}**" if what in titles else f"{what.measure}: {line.label}"
+        cells = (f"**{cell}**" if cell.best else str(cell) for cell in line.cells)
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _claims(study: Study) -> str:
+    lines = ["| claim of the paper | run | verdict | n |", "|---|---|---|---|"]
+    for found in findings(study):
+        fails = f" (fails against {', '.join(found.fails)})" if found.fails else ""
+        lines.append(f"| {found.claim.title} | {found.run} | {found.verdict}{fails} | {found.n} |")
+    return "\n".join(lines)
+
+
+def _duels(study: Study) -> str:
+    lines = ["| first against second | number | the first is | by | n |", "|---|---|---|---|---|"]
+    titles = dict(HEADLINE)
+    for one in duels(study, list(titles)):
+        amount = tables.Cell(one.found)
+        n = one.found.n if one.found else 0
+        lines.append(f"| {one.first} against {one.second} | {titles[one.what]} | {one.verdict} | {amount} | {n} |")
+    return "\n".join(lines)
