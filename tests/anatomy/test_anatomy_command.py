@@ -11,7 +11,7 @@ from PIL import Image
 
 from fakes.command import vesalius
 from vesalius import checkpoint, results, zoo
-from vesalius.anatomy.command import CONTROLS, MEASURES, measure
+from vesalius.anatomy.command import CONTROLS, MEASURES, contestants, measure
 from vesalius.anatomy.embedders import embedder
 from vesalius.anatomy.observe import Config, observe
 from vesalius.anatomy.subjects import load
@@ -43,6 +43,15 @@ def test_every_measure_of_a_run_and_its_controls(tiny_run: Path, tmp_path: Path)
     assert len(patients) == 3
     assert not any("body" in patient for patient in patients)
     assert (tiny_run / "encoder.safetensors").read_bytes() == before
+
+
+def test_a_random_network_for_each_architecture(tiny_run: Path, tmp_path: Path):
+    network = zoo.build("resnet34")
+    card = Card(zoo.description("resnet34", network), prepare=zoo.load(tiny_run).card.prepare)
+    checkpoint.write(tmp_path / "deeper.safetensors", network.state_dict(), card)
+    runs = {"a": tiny_run, "b": tiny_run, "c": tmp_path / "deeper.safetensors"}
+    names = [one.name for one in contestants(runs, 0, "cpu")]
+    assert names == ["a", "b", "c", "random", "random_resnet34", "raw_pixels", "coordinates"]
 
 
 def test_same_seed_same_rows(tiny_run: Path, tmp_path: Path):

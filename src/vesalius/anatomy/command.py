@@ -164,9 +164,10 @@ def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[C
     for name, run in loaded.items():
         yield _contestant(name, run, embedder(run.backbone.to(device)), size, config)
     first = next(iter(loaded.values()))
-    architectures = {
-        (c["name"], c["ndim"], c["in_channels"]): run for run in loaded.values() for c in [run.card.backbone]
-    }
+    architectures: dict[tuple[str, int, int], Loaded] = {}
+    for run in loaded.values():
+        card = run.card.backbone
+        architectures.setdefault((card["name"], card["ndim"], card["in_channels"]), run)
     for (name, ndim, channels), run in architectures.items():
         torch.manual_seed(config.get("seed", 0))
         card = run.card.backbone
