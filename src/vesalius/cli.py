@@ -134,6 +134,13 @@ def anatomy(words: Words) -> None:
     _call(anatomy_command, words, "anatomy")
 
 
+def evaluate(words: Words) -> None:
+    """RUN... --data D: what encoders are worth with labels: few-shot and full fine-tuning for segmentation"""
+    from vesalius.evaluate.command import evaluate_command
+
+    _call(evaluate_command, words, "evaluate")
+
+
 def export(words: Words) -> None:
     """RUN: the encoder under torchvision's and timm's names, as .safetensors with its settings as .json"""
     from tyro.conf import arg
@@ -209,6 +216,7 @@ COMMANDS: dict[str, Callable[[Words], None]] = {
     "run": run,
     "embed": embed,
     "anatomy": anatomy,
+    "evaluate": evaluate,
     "export": export,
     "import": import_weights,
     "report": report,

@@ -13,11 +13,11 @@ from fakes.command import vesalius
 from vesalius import checkpoint, results, zoo
 from vesalius.anatomy.command import CONTROLS, MEASURES, contestants, measure
 from vesalius.anatomy.embedders import embedder
-from vesalius.anatomy.observe import Config, observe
-from vesalius.anatomy.subjects import load
+from vesalius.anatomy.observe import Config, observe, vectors_at
 from vesalius.checkpoint import Card
 from vesalius.data.datasets import open_dataset
 from vesalius.errors import DataError, SettingError
+from vesalius.features.subjects import load
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PHANTOM = "phantom:?bodies=3&size=64"
@@ -68,6 +68,15 @@ def test_looking_changes_nothing_in_the_encoder(tiny_run: Path):
     observe("it", embedder(loaded.backbone), load(data, data.ids, loaded.steps, b"k"), Config(**SMALL))
     assert all(torch.equal(value, before[name]) for name, value in loaded.backbone.state_dict().items())
     assert loaded.backbone.training
+
+
+def test_wider_patches_stand_beside_and_weigh_as_much():
+    image, points = torch.rand(1, 40, 40), np.array([[12.0, 20.0], [30.0, 8.0]])
+    embed = lambda patches, places: 7 * patches.flatten(1)  # noqa: E731
+    one, two = (vectors_at(embed, image, points, Config(side=s, size=8))[0] for s in (0.2, 0.5))
+    both, cut = vectors_at(embed, image, points, Config(side=0.2, wider=(0.5,), size=8))
+    torch.testing.assert_close(both, torch.cat([one, two], 1) / 2**0.5)
+    assert cut.shape == (2, 1, 8, 8)
 
 
 def test_what_was_measured_is_not_measured_again(tiny_run: Path, tmp_path: Path, capsys):

@@ -13,9 +13,9 @@ from vesalius.anatomy.embedders import coordinates
 from vesalius.anatomy.motion import CONDITIONS
 from vesalius.anatomy.observe import Config, observe
 from vesalius.anatomy.rows import nowhere
-from vesalius.anatomy.subjects import load
 from vesalius.data.prepare import steps_for
 from vesalius.data.steps import Dimensions
+from vesalius.features.subjects import load
 from vesalius.results import select
 from vesalius.space.warp import inverse, move
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vesalius.anatomy.registration import carried_dice, compose, outline, ransac
-from vesalius.anatomy.subjects import Subject
 from vesalius.chance import generator
+from vesalius.features.subjects import Subject
 from vesalius.space.warp import about_centre, axis_rotation, inverse, move, warp
 
 

@@ -1,5 +1,6 @@
 """`vesalius anatomy RUN... --data D`: every measure, for every run and its controls, into one results.jsonl."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,12 @@ from vesalius.anatomy import compositionality, correspondence, landmarks, locali
 from vesalius.anatomy.embedders import Embed, RawPixels, coordinates, embedder
 from vesalius.anatomy.observe import Config, Observed, observe
 from vesalius.anatomy.rows import saver
-from vesalius.anatomy.subjects import Points, Subject, load
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.prepare import steps_to_json
 from vesalius.errors import DataError, SettingError
 from vesalius.features.command import read_points
+from vesalius.features.subjects import Points, Subject, load
 from vesalius.progress import say, shower
 from vesalius.results import Row
 from vesalius.settings import to_dict
@@ -58,6 +59,7 @@ def anatomy_command(
     limit: int = 0,
     measures: tuple[str, ...] = tuple(MEASURES),
     side: float = Config.side,
+    wider: tuple[float, ...] = (),
     size: int = 0,
     grid: int = Config.grid,
     seed: int = 0,
@@ -76,6 +78,7 @@ def anatomy_command(
         limit: so many images at most
         measures: those wanted
         side: of a patch, share of the image's short side
+        wider: sides of further patches around the same point, whose vectors are put beside the first one's
         size: of a patch as the network sees it, px; 0 = as the run was trained, else 224
         grid: cells of a map along the short side
         seed: of motions, draws and random weights
@@ -84,7 +87,7 @@ def anatomy_command(
     """
     measure(
         runs, data, out or None, split=split, annotated=annotated, points=points, limit=limit, measures=measures,
-        side=side, size=size, grid=grid, seed=seed, device=device, overwrite=overwrite,
+        side=side, wider=wider, size=size, grid=grid, seed=seed, device=device, overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -181,8 +184,16 @@ def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[C
 def _contestant(name: str, run: Loaded, embed: Embed, size: int, config: Mapping[str, Any]) -> Contestant:
     trained_with = run.card.config.get("method", {}).get("size") or Config.size
     chosen = Config(size=size or int(trained_with), **config)
-    about = {**to_dict(chosen), "step": run.card.step, "stage": run.card.stage, "parent": run.card.method}
+    about = {**to_dict(chosen), "weights": _fingerprint(run)}
     return Contestant(name, embed, run.steps, chosen, about)
+
+
+def _fingerprint(run: Loaded) -> str:
+    """Of the weights: a run that was trained on is measured anew."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in run.backbone.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _name(run: str | Path) -> str:

@@ -16,9 +16,9 @@ from vesalius.anatomy.compose import PARTS, Composition, cut_patches
 from vesalius.anatomy.embedders import Embed, unit
 from vesalius.anatomy.field import Field, Lattice
 from vesalius.anatomy.motion import CONDITIONS, motion
-from vesalius.anatomy.subjects import Subject
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
+from vesalius.features.subjects import Subject
 from vesalius.space.warp import Matrix, move, warp
 
 Array = NDArray[np.float64]
@@ -26,10 +26,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Config:
-    """side: of a patch, share of the short side. size: at which the network sees it, px. grid: cells of a field along the
-    short side. conditions: of `motion`. composed: random patches an image, for compositionality. seed: of all draws."""
+    """side: of a patch, share of the short side. wider: sides of further patches around the same point, whose vectors are
+    put beside: what lies around tells places apart that look alike. size: at which the network sees each, px.
+    grid: cells of a field along the short side. conditions: of `motion`. composed: random patches an image, for
+    compositionality. seed: of all draws."""
 
     side: float = features.SIDE
+    wider: tuple[float, ...] = ()
     size: int = 224  # Adam, section 4
     grid: int = 16
     conditions: tuple[str, ...] = CONDITIONS
@@ -47,8 +50,9 @@ class Config:
         for name, low in (("size", 4), ("grid", 2), ("composed", 0), ("batch", 1)):
             if getattr(self, name) < low:
                 raise SettingError(f"setting {name} is {getattr(self, name)}", remedy=f"{low} at least.")
-        if not 0 < self.side <= 1:
-            raise SettingError(f"setting side is {self.side}", remedy="A share of the short side, in 0..1.")
+        for side in (self.side, *self.wider):
+            if not 0 < side <= 1:
+                raise SettingError(f"setting side is {side}", remedy="A share of the short side, in 0..1.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +144,15 @@ def _marks(embed: Embed, subject: Subject, image: Tensor, landmarks: Mapping[str
     names = np.array(list(landmarks), dtype=np.str_)
     if not len(points):
         return Marks(subject, names, points, torch.empty(0, 0))
-    cut = features.patches(image, points, config.side, config.size)
-    return Marks(subject, names, points, unit(embed(cut, _places(points, subject.shape))))
+    return Marks(subject, names, points, vectors_at(embed, image, points, config)[0])
+
+
+def vectors_at(embed: Embed, image: Tensor, points: Array, config: Config) -> tuple[Tensor, Tensor]:
+    """(C, *S) and (N, ndim) voxels -> (N, D) of length 1, and the patches of `config.side` (N, C, *size)."""
+    places = _places(points, tuple(image.shape[1:]))
+    cuts = [features.patches(image, points, side, config.size) for side in (config.side, *config.wider)]
+    vectors = [unit(embed(cut, places)) for cut in cuts]
+    return (unit(torch.cat(vectors, 1)) if config.wider else vectors[0]), cuts[0]
 
 
 def field_of(embed: Embed, image: Tensor, config: Config) -> Field:
@@ -151,9 +162,8 @@ def field_of(embed: Embed, image: Tensor, config: Config) -> Field:
     middles = lattice.middles
     vectors, body = [], []
     for start in range(0, len(middles), config.batch):
-        some = middles[start : start + config.batch]
-        cut = features.patches(image, some, config.side, config.size)
-        vectors.append(unit(embed(cut, _places(some, shape))))
+        found, cut = vectors_at(embed, image, middles[start : start + config.batch], config)
+        vectors.append(found)
         flat = cut.flatten(1)
         body.append((flat.mean(1) > 0.05) & (flat.std(1) > 0.02))
     return Field(lattice, torch.cat(vectors), torch.cat(body).numpy())

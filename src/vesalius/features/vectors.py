@@ -23,7 +23,7 @@ SIDE = 0.22  # of a landmark patch, of the image's short side: 224 of 1,024 px i
 
 
 @contextmanager
-def evaluating(backbone: Backbone) -> Iterator[None]:
+def evaluating(backbone: Backbone | nn.Module) -> Iterator[None]:
     """No gradients, and evaluation mode; every module's own mode is put back afterwards."""
     modules = list(backbone.modules()) if isinstance(backbone, nn.Module) else []
     training = [module.training for module in modules]

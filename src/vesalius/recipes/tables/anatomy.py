@@ -48,7 +48,9 @@ def markdown(rows: Sequence[Row]) -> str:
     scores = Scores(rows)
     study = Study(rows[0].data, tuple(rows), scores)
     everyone = len(scores.patients())
-    about = f"{everyone} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval excluding 0."
+    about = (
+        f"{everyone} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval excluding 0."
+    )
     return "\n\n".join([about, _numbers(scores), _claims(study), _duels(study)])
 
 

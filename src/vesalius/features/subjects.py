@@ -1,4 +1,4 @@
-"""The images that a measure looks at, prepared as an encoder was trained to see them, with what is known about them."""
+"""The images that a measure or a probe looks at, prepared as an encoder was trained to see them, and what is known of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,0 +1,153 @@
+"""`vesalius evaluate RUN... --data D --protocol P`: rows of a protocol appended to results.jsonl; goes on where it was."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from tyro.conf import arg
+
+from vesalius import checkpoint, results, zoo
+from vesalius.data.cache import default_root, salt_of
+from vesalius.data.datasets import Dataset, facts, open_dataset
+from vesalius.errors import DataError, SettingError
+from vesalius.evaluate import fewshot, segmentation
+from vesalius.features.subjects import Subject, load
+from vesalius.progress import say, shower
+from vesalius.zoo import Loaded
+
+SCRATCH = "scratch"  # a run by this name: the network of the first run, with random weights
+PROTOCOLS = ("fewshot", "finetune")
+Runs = Sequence[str | Path] | Mapping[str, str | Path]
+
+
+def evaluate_command(
+    runs: Annotated[tuple[str, ...], arg(metavar="RUN...")],
+    /,
+    data: str,
+    out: str,
+    protocol: str = "fewshot",
+    train: str = "train",
+    test: str = "test",
+    structures: tuple[str, ...] = (),
+    shots: tuple[int, ...] = fewshot.Config.shots,
+    draws: int = fewshot.Config.draws,
+    size: int = segmentation.Config.size,
+    steps: int = segmentation.Config.steps,
+    batch: int = segmentation.Config.batch,
+    lr: float = segmentation.Config.lr,
+    frozen: float = segmentation.Config.frozen,
+    seed: int = 0,
+) -> None:
+    """What encoders are worth with labels. `vesalius compare` says whether differences are real.
+
+    Args:
+        runs: run folders or encoder files; the word scratch: the first one's network with random weights
+        data: PATH, NAME:PATH or NAME:PATH?option=value, with masks
+        out: folder for results.jsonl
+        protocol: fewshot (so many labelled patients, several draws) or finetune (all labelled patients, draws = seeds)
+        train: split to train on
+        test: split to measure on
+        structures: of the masks; default: all
+        shots: numbers of labelled patients
+        draws: of patients (fewshot), or repeats with another seed (finetune)
+        size: side at which the network sees images, px
+        steps: of training
+        batch: images a step
+        lr: rate at the start; cosine to 0
+        frozen: share of the steps in which only the decoder learns
+        seed: of all draws
+    """
+    how = segmentation.Config(size=size, steps=steps, batch=batch, lr=lr, frozen=frozen)
+    evaluate(
+        runs, data, Path(out), protocol=protocol, splits=(train, test), structures=structures,
+        config=fewshot.Config(shots=shots, draws=draws, seed=seed, train=how),
+    )  # fmt: skip
+
+
+def evaluate(
+    runs: Runs,
+    data: str,
+    out: Path,
+    *,
+    protocol: str = "fewshot",
+    splits: tuple[str, str] = ("train", "test"),
+    structures: Sequence[str] = (),
+    config: fewshot.Config,
+) -> Path:
+    """The rows of all runs, appended to OUT/results.jsonl as each training ends. Returns the path of the rows.
+
+    runs: folders or files, or name -> folder or file; `scratch` as a name. Repeats that are in the file are left out.
+    """
+    if protocol not in PROTOCOLS:
+        raise SettingError(f"there is no protocol {protocol!r}", remedy=f"Choose from {', '.join(PROTOCOLS)}.")
+    if protocol == "finetune":
+        config = replace(config, shots=(0,))
+    checkpoint.check_writable(out)
+    contestants = list(_contestants(runs, config.seed))
+    dataset = open_dataset(data)
+    path = out / results.FILE
+    before = results.read(path) if path.exists() else []
+    about = facts(dataset)
+    for name, loaded in contestants:
+        pool, test = _subjects(dataset, loaded, splits)
+        chosen = tuple(structures) or test[0].structures
+        _check(chosen, pool, test)
+        finished = {(row.shots or 0, row.draw or 0) for row in results.select(before, run=name, measure=protocol)}
+        repeats = fewshot.rows(
+            name, loaded.backbone, pool, test, chosen, config, measure=protocol,
+            done=finished,
+        )  # fmt: skip
+        for rows in repeats:
+            named = [replace(row, data=about.name if about else "", split=splits[1]) for row in rows]
+            results.append(path, named)
+            dice = [row.value for row in named if row.name == "dice"]
+            say(f"{name}, {named[0].shots or 'all'} labelled, draw {named[0].draw}: Dice {sum(dice) / len(dice):.3f}")
+    return path
+
+
+def _contestants(runs: Runs, seed: int) -> "list[tuple[str, Loaded]]":
+    named = list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
+    loaded = [(name, zoo.load(run)) for name, run in named if str(run) != SCRATCH]
+    if not loaded:
+        raise SettingError("no run given", remedy="vesalius evaluate RUN... --data D; scratch goes beside a run.")
+    if len(dict(named)) < len(named):
+        names = ", ".join(name for name, _ in named)
+        raise SettingError(f"runs called {names} cannot be told apart", remedy="Rename the folders.")
+    first = loaded[0][1]
+    for name, run in named:
+        if str(run) == SCRATCH:
+            card = first.card.backbone
+            torch.manual_seed(seed)
+            network = zoo.build(card["name"], card["ndim"], card["in_channels"], card["mean"], card["std"])
+            loaded.append((name, Loaded(network, first.card)))
+    return loaded
+
+
+def _name(run: str | Path) -> str:
+    path = Path(run)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def _subjects(data: Dataset, loaded: Loaded, splits: tuple[str, str]) -> tuple[list[Subject], list[Subject]]:
+    found = data.splits()
+    if missing := [name for name in splits if name not in found]:
+        known = ", ".join(found) or "none; some data sets need an option, such as ?test_list=FILE"
+        raise SettingError(f"the data have no split {missing[0]!r}", remedy=f"Splits: {known}.")
+    ids = [found[name] for name in splits]
+    people = [{data.patient(id) for id in some} for some in ids]
+    if shared := people[0] & people[1]:
+        raise DataError(f"{len(shared)} patients are in both {splits[0]} and {splits[1]}", remedy="Mend the splits.")
+    everyone = load(data, (*ids[0], *ids[1]), loaded.steps, salt_of(default_root()), None, shower("reading images"))
+    return everyone[: len(ids[0])], everyone[len(ids[0]) :]
+
+
+def _check(structures: Sequence[str], pool: Sequence[Subject], test: Sequence[Subject]) -> None:
+    for what, some in (("train", pool), ("test", test)):
+        for name in structures:
+            if not any(name in subject.structures for subject in some):
+                known = sorted({structure for subject in some for structure in subject.structures})
+                raise DataError(
+                    f"no image to {what} on has a mask of {name!r}", remedy=f"Structures: {', '.join(known)}."
+                )

@@ -1,0 +1,74 @@
+"""How good a segmentation is: per patient and structure, on boolean masks. Distances through MONAI.
+
+Empty against empty is undefined, not perfect: such a pair gives no number. A structure that was not contoured gives none
+either.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+
+def dice(found: Mask, truth: Mask) -> float:
+    """2 |A and B| / (|A| + |B|), 0..1; NaN where both are empty."""
+    total = int(found.sum()) + int(truth.sum())
+    return 2 * int((found & truth).sum()) / total if total else float("nan")
+
+
+def iou(found: Mask, truth: Mask) -> float:
+    """|A and B| / |A or B|, 0..1; NaN where both are empty."""
+    either = int((found | truth).sum())
+    return int((found & truth).sum()) / either if either else float("nan")
+
+
+def hausdorff95(found: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
+    """95th percentile of surface distances both ways, in mm (voxels without `spacing`); NaN where one is empty."""
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # heavy: not at import
+
+    if not found.any() or not truth.any():
+        return float("nan")
+    a, b = (torch.from_numpy(mask)[None, None].float() for mask in (found, truth))
+    with _quiet():
+        far = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=_plain(spacing))
+    return float(far)
+
+
+def surface_dice(found: Mask, truth: Mask, tolerance: float, spacing: Sequence[float] | None = None) -> float:
+    """Share of both surfaces that lies within `tolerance` mm (voxels without `spacing`) of the other; NaN where both are
+    empty, 0 where one is."""
+    from monai.metrics.surface_dice import compute_surface_dice  # heavy: not at import
+
+    if not found.any() or not truth.any():
+        return float("nan") if not found.any() and not truth.any() else 0.0
+    a, b = (torch.from_numpy(mask)[None, None].float() for mask in (found, truth))
+    with _quiet():
+        share = compute_surface_dice(a, b, [tolerance], include_background=True, spacing=_plain(spacing))
+    return float(share)
+
+
+def overlaps(found: Mask, truth: Mask, names: Sequence[str]) -> Mapping[tuple[str, str], float]:
+    """(K, *S) twice and K names -> (metric, structure) -> dice and iou, those that are defined."""
+    values = {
+        (metric.__name__, name): metric(a, b)
+        for metric in (dice, iou)
+        for name, a, b in zip(names, found, truth, strict=True)
+    }
+    return {key: value for key, value in values.items() if np.isfinite(value)}
+
+
+def _plain(spacing: Sequence[float] | None) -> list[float] | None:
+    return None if spacing is None else [float(side) for side in spacing]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MONAI 1.5 and 1.6 call a part of their own in a way that they deprecate."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy.*", FutureWarning)
+        yield

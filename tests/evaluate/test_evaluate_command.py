@@ -1,0 +1,70 @@
+"""`vesalius evaluate`: rows of every test patient, for encoders and for scratch, and what is said when it cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes.command import vesalius
+from vesalius import results
+from vesalius.data.datasets import open_dataset
+from vesalius.evaluate import command, fewshot, segmentation
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+PHANTOM = "phantom:?bodies=10&size=64"
+QUICK = fewshot.Config(shots=(2, 4), draws=2, train=segmentation.Config(size=32, steps=1, batch=2))
+
+
+def evaluate(run, out, **more):
+    options = {"structures": ("heart",), "config": QUICK} | more
+    return results.read(command.evaluate([run, "scratch"], PHANTOM, out, **options))
+
+
+def test_a_row_for_every_test_patient_shot_and_draw(tiny_run: Path, tmp_path: Path):
+    rows = results.select(evaluate(tiny_run, tmp_path), name="dice")
+    assert len(rows) == 2 * 2 * 2 * len(open_dataset(PHANTOM).splits()["test"])
+    assert {row.run for row in rows} == {tiny_run.name, "scratch"}
+    assert {(row.structure, row.measure, row.split, row.data) for row in rows} == {
+        ("heart", "fewshot", "test", "phantom")
+    }
+    assert {row.shots for row in rows} == {2, 4}
+    seeds = {(row.draw, row.seed) for row in rows}
+    assert len(seeds) == 2  # the decoder starts alike for both encoders
+
+
+def test_what_was_trained_before_is_not_trained_again(tiny_run: Path, tmp_path: Path, monkeypatch):
+    whole = evaluate(tiny_run, tmp_path / "whole")
+    path = tmp_path / "half" / results.FILE
+    results.write(path, [row for row in whole if not (row.run == "scratch" and row.draw == 1)])
+    trained = []
+    train = segmentation.train
+    monkeypatch.setattr(segmentation, "train", lambda *a, **k: trained.append(1) or train(*a, **k))
+    found = evaluate(tiny_run, tmp_path / "half")
+    assert len(trained) == 2
+    key = lambda row: (row.run, row.patient, row.shots, row.draw, row.name, row.value)  # noqa: E731
+    assert sorted(map(key, found)) == sorted(map(key, whole))
+
+
+def test_all_labels_with_other_seeds(tiny_run: Path, tmp_path: Path):
+    rows = evaluate(tiny_run, tmp_path, protocol="finetune")
+    assert {(row.measure, row.shots) for row in rows} == {("finetune", None)}
+    assert len({row.seed for row in rows}) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["RUN", "--structures", "hart"], "'hart'"),
+        (["RUN", "--shots", "99"], "99 shots"),
+        (["RUN", "--protocol", "oneshot"], "'oneshot'"),
+        (["RUN", "--test", "tset"], "'tset'"),
+        (["scratch"], "no run given"),
+        (["RUN", "RUN"], "cannot be told apart"),
+    ],
+)
+def test_errors_are_one_line(tiny_run: Path, tmp_path: Path, words, said):
+    chosen = [str(tiny_run) if word == "RUN" else word for word in words]
+    done = vesalius("evaluate", *chosen, "--data", PHANTOM, "--out", tmp_path / "out", "--steps", 1, "--size", 32)
+    errors = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert done.status in (1, 2), done
+    assert len(errors) == 1, done
+    assert said in errors[0]
