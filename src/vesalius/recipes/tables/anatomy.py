@@ -3,10 +3,10 @@
 The same functions make the page of `vesalius report`, so README and page cannot say different things.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vesalius.report import tables
-from vesalius.report.claims import duels, findings
+from vesalius.report.claims import NOT_MEASURED, duels, findings
 from vesalius.report.folders import Study
 from vesalius.report.measures import HEADLINE
 from vesalius.report.tables import Quantity, Scores
@@ -44,30 +44,37 @@ def of_anatomy(rows: Sequence[Row]) -> bool:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Three tables: numbers of every run and control, claims, run against run."""
+    """The headline and the claims; more numbers, and run against run, where a reader unfolds them."""
     scores = Scores(rows)
     study = Study(rows[0].data, tuple(rows), scores)
-    everyone = len(scores.patients())
     about = (
-        f"{everyone} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval excluding 0."
+        f"{len(scores.patients())} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval "
     )
-    return "\n\n".join([about, _numbers(scores), _claims(study), _duels(study)])
+    parts = [f"{about}excluding 0.", _numbers(scores, dict(HEADLINE)), _claims(study)]
+    more = [
+        _folded("More numbers", _numbers(scores, dict.fromkeys(MORE, ""))),
+        _folded("Run against run", _duels(study)),
+    ]
+    return "\n\n".join([*parts, *more])
 
 
-def _numbers(scores: Scores) -> str:
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def _numbers(scores: Scores, titles: Mapping[Quantity, str]) -> str:
     lines = [f"| | {' | '.join(scores.runs)} |", "|---" * (len(scores.runs) + 1) + "|"]
-    titles = dict(HEADLINE)
-    for what in (*titles, *MORE):
+    for what, title in titles.items():
         (line,) = tables.values(scores, [what])
-        label = f"**{titles[what]}**" if what in titles else f"{what.measure}: {line.label}"
-        cells = (f"**{cell}**" if cell.best else str(cell) for cell in line.cells)
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+        if any(cell.found is not None for cell in line.cells):
+            cells = (f"**{cell}**" if cell.best else str(cell) for cell in line.cells)
+            lines.append(f"| {title or f'{what.measure}: {line.label}'} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _claims(study: Study) -> str:
     lines = ["| claim of the paper | run | verdict | n |", "|---|---|---|---|"]
-    for found in findings(study):
+    for found in (one for one in findings(study) if one.verdict != NOT_MEASURED):
         fails = f" (fails against {', '.join(found.fails)})" if found.fails else ""
         lines.append(f"| {found.claim.title} | {found.run} | {found.verdict}{fails} | {found.n} |")
     return "\n".join(lines)
