@@ -3,14 +3,17 @@
 import json
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from vesalius.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 VERSION = version("vesalius")
 FILE = "results.jsonl"
@@ -104,14 +107,28 @@ def read(path: Path) -> list[Row]:
     return [*rows, _row(tail, path, len(lines) + 1)] if _whole(tail) else rows
 
 
+def save(folder: Path, name: str, arrays: "Mapping[str, NDArray[Any]]") -> str:
+    """Arrays to FOLDER/artefacts/NAME.npz, without pickle; the path that a row names. DataError where it cannot be."""
+    import numpy as np  # heavy: not at import
+
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    path = folder / "artefacts" / f"{plain}.npz"
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **dict(arrays))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        remedy = "Check the path and the space left."
+        raise DataError(f"cannot be written ({error.strerror or error})", file=path, remedy=remedy) from error
+    return f"artefacts/{path.name}"
+
+
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     """The rows whose fields have these values: select(rows, run="adam", name="knn_accuracy")."""
     return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
-
-
-def rounded(row: Row, digits: int = 4) -> Row:
-    """The row with its value to so many places, for a file that is kept."""
-    return replace(row, value=round(row.value, digits))
 
 
 def _line(row: Row) -> bytes:

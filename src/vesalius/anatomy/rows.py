@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.anatomy.observe import Observed
-from vesalius.errors import DataError
-from vesalius.results import Row
+from vesalius.results import Row, save
 
 Saver = Callable[
     [Mapping[str, NDArray[Any]]], str
@@ -30,19 +28,4 @@ def nowhere(_: Mapping[str, NDArray[Any]]) -> str:
 
 def saver(folder: Path, measure: str, run: str) -> Saver:
     """A Saver to FOLDER/artefacts/MEASURE-RUN.npz. DataError where it cannot be written."""
-
-    def save(arrays: Mapping[str, NDArray[Any]]) -> str:
-        path = folder / "artefacts" / f"{measure}-{run}.npz"
-        partial = path.with_suffix(".partial.npz")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **dict(arrays))
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            remedy = "Check the path and the space left."
-            raise DataError(f"cannot be written ({error.strerror or error})", file=path, remedy=remedy) from error
-        return f"artefacts/{path.name}"
-
-    return save
+    return lambda arrays: save(folder, f"{measure}-{run}", arrays)

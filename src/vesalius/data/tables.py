@@ -12,11 +12,18 @@ Row = dict[str, str]
 
 
 def read_table(path: Path, needed: Sequence[str] = ()) -> list[Row]:
-    """Rows of a CSV file (comma, semicolon or tab; UTF-8), header -> text. DataError: absent, empty, lacks `needed`."""
+    """Rows of a CSV file (comma, semicolon or tab; UTF-8), header -> text.
+
+    DataError: absent, empty, lacks a column of `needed`, or has a row that ends before it, as a cut-off file has.
+    """
     header, rows = read_cells(path)
     for name in needed:
         if name not in header:
             raise DataError(f"has no column {name!r}", file=path, remedy=near(name, header, "Columns"))
+    width = max((header.index(name) + 1 for name in needed), default=0)
+    if short := next((i for i, row in enumerate(rows, 1) if len(row) < width), 0):
+        reason = f"row {short:,} of {len(rows):,} has {len(rows[short - 1])} cells, and {width} are needed"
+        raise DataError(reason, file=path, remedy="Is the file cut off? Copy it again.")
     return [dict(zip(header, row, strict=False)) for row in rows]
 
 

@@ -12,13 +12,13 @@ from vesalius import checkpoint, results, zoo
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.errors import DataError, SettingError
-from vesalius.evaluate import fewshot, segmentation
+from vesalius.evaluate import fewshot, linear, segmentation
 from vesalius.features.subjects import Subject, load
 from vesalius.progress import say, shower
 from vesalius.zoo import Loaded
 
 SCRATCH = "scratch"  # a run by this name: the network of the first run, with random weights
-PROTOCOLS = ("fewshot", "finetune")
+PROTOCOLS = ("fewshot", "finetune", "linear")
 Runs = Sequence[str | Path] | Mapping[str, str | Path]
 
 
@@ -31,6 +31,8 @@ def evaluate_command(
     train: str = "train",
     test: str = "test",
     structures: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
+    shares: tuple[float, ...] = (1.0,),
     shots: tuple[int, ...] = fewshot.Config.shots,
     draws: int = fewshot.Config.draws,
     size: int = segmentation.Config.size,
@@ -46,10 +48,13 @@ def evaluate_command(
         runs: run folders or encoder files; the word scratch: the first one's network with random weights
         data: PATH, NAME:PATH or NAME:PATH?option=value, with masks
         out: folder for results.jsonl
-        protocol: fewshot (so many labelled patients, several draws) or finetune (all labelled patients, draws = seeds)
+        protocol: fewshot (masks, so many labelled patients, several draws), finetune (masks, all labelled patients, draws are
+            seeds) or linear (classes, logistic regression on frozen features)
         train: split to train on
         test: split to measure on
         structures: of the masks; default: all
+        classes: for linear; default: all
+        shares: of the training patients that are labelled, for linear
         shots: numbers of labelled patients
         draws: of patients (fewshot), or repeats with another seed (finetune)
         size: side at which the network sees images, px
@@ -59,11 +64,13 @@ def evaluate_command(
         frozen: share of the steps in which only the decoder learns
         seed: of all draws
     """
+    splits = (train, test)
+    if protocol == "linear":
+        probe(runs, data, Path(out), splits, classes, linear.Config(size=size, shares=shares, draws=draws, seed=seed))
+        return
     how = segmentation.Config(size=size, steps=steps, batch=batch, lr=lr, frozen=frozen)
-    evaluate(
-        runs, data, Path(out), protocol=protocol, splits=(train, test), structures=structures,
-        config=fewshot.Config(shots=shots, draws=draws, seed=seed, train=how),
-    )  # fmt: skip
+    config = fewshot.Config(shots=shots, draws=draws, seed=seed, train=how)
+    evaluate(runs, data, Path(out), protocol=protocol, splits=splits, structures=structures, config=config)
 
 
 def evaluate(
@@ -104,6 +111,36 @@ def evaluate(
             results.append(path, named)
             dice = [row.value for row in named if row.name == "dice"]
             say(f"{name}, {named[0].shots or 'all'} labelled, draw {named[0].draw}: Dice {sum(dice) / len(dice):.3f}")
+    return path
+
+
+def probe(
+    runs: Runs, data: str, out: Path, splits: tuple[str, str], classes: Sequence[str], config: linear.Config
+) -> Path:
+    """Linear probing of all runs: rows appended to OUT/results.jsonl, scores to OUT/artefacts. Goes on where it was."""
+    checkpoint.check_writable(out)
+    contestants = list(_contestants(runs, config.seed))
+    dataset = open_dataset(data)
+    path = out / results.FILE
+    before = results.read(path) if path.exists() else []
+    about = facts(dataset)
+    for name, loaded in contestants:
+        pool, test = _subjects(dataset, loaded, splits)
+        known = dict.fromkeys(label for subject in (*pool, *test) for label in subject.classes)
+        wanted = tuple(classes) or tuple(known)
+        if missing := [label for label in wanted if label not in known] or ([] if wanted else ["any"]):
+            remedy = f"Classes: {', '.join(known) or 'none'}."
+            raise DataError(f"no image is labelled for {missing[0]!r}", file=data, remedy=remedy)
+        finished = {(row.shots or 0, row.draw or 0) for row in results.select(before, run=name, measure="linear")}
+        repeats = linear.rows(
+            name, loaded.backbone, pool, test, wanted, config,
+            lambda label, arrays: results.save(out, label, arrays), done=finished,
+        )  # fmt: skip
+        for rows in repeats:
+            named = [replace(row, data=about.name if about else "", split=splits[1]) for row in rows]
+            results.append(path, named)
+            for row in (row for row in named if row.name == "auc"):
+                say(f"{name}, {row.shots} patients labelled, draw {row.draw}: {row.structure} AUC {row.value:.3f}")
     return path
 
 

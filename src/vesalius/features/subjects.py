@@ -1,7 +1,7 @@
 """The images that a measure or a probe looks at, prepared as an encoder was trained to see them, and what is known of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ class Subject:
     """One prepared image and its labels. id and patient are keyed hashes.
 
     pixels: (C, *S) as stored. landmarks: name -> (ndim,) voxel coordinates, those inside the image.
-    packed: the masks of `structures`, 8 to a byte. spacing: mm from voxel to voxel along each axis; None: unknown.
+    packed: the masks of `structures`, 8 to a byte. classes: name -> 1, 0 or NaN (not labelled).
+    spacing: mm from voxel to voxel along each axis; None: unknown.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Subject:
     landmarks: Mapping[str, NDArray[np.float64]]
     structures: tuple[str, ...] = ()
     packed: Array | None = None
+    classes: Mapping[str, float] = field(default_factory=dict)
     spacing: tuple[float, ...] | None = None
 
     @property
@@ -111,5 +113,6 @@ def _subject(data: Dataset, id: str, steps: Sequence[Step], key: bytes, points: 
         landmarks=inside,
         structures=known,
         packed=packed,
+        classes=labels.classes,
         spacing=prepared.scan.spacing,
     )

@@ -3,6 +3,9 @@
 Wang et al., CVPR 2017. Images `images/00000001_000.png` or `images_001/images/...`, 1024 x 1024, a few of them RGBA;
 `Data_Entry_2017*.csv`; official split by patient in `train_val_list.txt` (86,524) and `test_list.txt` (25,596); expert
 boxes in `BBox_List_2017.csv` (984 boxes). No restriction on use; the NIH asks to be cited.
+
+Adam's group divides train_val into 75,312 for training and 11,212 for validation; its lists (name of image, then 14
+times 0 or 1) are not part of the download: give them as `train_list` and `val_list`.
 """
 
 import re
@@ -14,9 +17,10 @@ import numpy as np
 
 from vesalius.data.datasets import Facts, OnDisk
 from vesalius.data.scan import Labels, Scan
-from vesalius.data.tables import Row, read_cells, read_list, read_table
+from vesalius.data.splits import exclude
+from vesalius.data.tables import Row, locate, near, read_cells, read_list, read_table
 from vesalius.data.walk import by_stem, image_files, stem
-from vesalius.errors import DataError
+from vesalius.errors import DataError, SettingError
 
 FACTS = Facts(
     name="chestxray14",
@@ -32,6 +36,7 @@ FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia",
     "Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 )  # fmt: skip
+ANY = "any finding"
 SIDE = 1024  # pixels of the published images, in which the boxes are given
 # The header's "OriginalImage[Width,Height]" is split by its own comma, and so is the spacing's.
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
@@ -42,12 +47,24 @@ ORIGINAL = ("Height]", "OriginalImage[Width", "y]", "OriginalImagePixelSpacing[x
 class Dataset(OnDisk):
     """Ids are the names in the table (`00000001_000.png`). A partial download works: notes say what is absent.
 
-    table, boxes: names (or patterns) of the CSV files below root.
+    table, boxes: names (or patterns) of the CSV files below root. task: 14 `findings`, or `any`: one class, any of them.
+    train_list, val_list: text files, one image a line (what follows its name is not read), in place of train_val.
+    test_patients: a text file, one patient a line, who are the test in place of the official one.
     """
 
     root: Path
     table: str = "Data_Entry_2017*.csv"
     boxes: str = "BBox_List_2017*.csv"
+    task: str = "findings"
+    train_list: Path | None = None
+    val_list: Path | None = None
+    test_patients: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise SettingError(f"task {self.task!r}", remedy=near(self.task, TASKS, "Tasks"))
+        if self.test_patients and (self.train_list or self.val_list):
+            raise SettingError("test_patients and lists both say what the split is", remedy="Give one of them.")
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -104,12 +121,13 @@ class Dataset(OnDisk):
         return _spaced(scan, self._rows[id])
 
     def labels(self, id: str, /) -> Labels:
-        """Fourteen findings as 1 or 0, and expert boxes (row, column) in pixels of the file where there are any."""
+        """Findings of the task as 1 or 0; expert boxes (row, column) in pixels of the file where there are any."""
         self.path(id)
         found = set(self._rows[id]["Finding Labels"].split("|")) - {"No Finding", ""}
         if unknown := found - set(FINDINGS):
             raise DataError(f"unknown finding {sorted(unknown)[0]!r} of {id}", file=self.root, remedy="See its table.")
-        return Labels(classes={name: float(name in found) for name in FINDINGS}, boxes=self._boxes_of(id))
+        names = {name: {name} for name in FINDINGS} if self.task == "findings" else {ANY: found}
+        return Labels({name: float(bool(which & found)) for name, which in names.items()}, boxes=self._boxes_of(id))
 
     def _boxes_of(self, id: str) -> dict[str, np.ndarray]:
         listed = self._boxes.get(stem(id), {})
@@ -131,13 +149,32 @@ class Dataset(OnDisk):
         return boxes
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """Official: train_val and test, images that are present; {} unless both lists are here."""
-        if not all((self.root / name).exists() for name in LISTS.values()):
+        """Official, or as the options say; images that are present. {} unless both official lists are here.
+
+        train_val and test; train, val and test where lists are given; train and test where patients are.
+        """
+        if self.test_patients:
+            train = exclude(self.ids, self.patient, locate(self.root, self.test_patients))
+            return {"train": train, "test": tuple(sorted(set(self.ids) - set(train)))}
+        if self.train_list or self.val_list:
+            test = Path(LISTS["test"]) if (self.root / LISTS["test"]).exists() else None
+            own = {"train": self.train_list, "val": self.val_list, "test": test}
+            return {split: self._listed(locate(self.root, path)) for split, path in own.items() if path}
+        official = {split: self.root / name for split, name in LISTS.items()}
+        if not all(path.exists() for path in official.values()):
             return {}
-        listed = {split: set(read_list(self.root / name)) for split, name in LISTS.items()}
-        return {split: tuple(id for id in self.ids if id in members) for split, members in listed.items()}
+        return {split: self._listed(path) for split, path in official.items()}
+
+    def _listed(self, path: Path) -> tuple[str, ...]:
+        """Images of a list that are present. DataError: it names one that is in no row of the table."""
+        names = {line.split()[0] for line in read_list(path)}
+        if unknown := sorted(names - set(self._rows)):
+            remedy = near(unknown[0], list(self._rows), "Images")
+            raise DataError(f"lists {unknown[0]!r}, which is not in the table", file=path, remedy=remedy)
+        return tuple(id for id in self.ids if id in names)
 
 
+TASKS = ("findings", "any")
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 

@@ -1,0 +1,19 @@
+"""Tables and lists that name images, held against the images that are there."""
+
+from collections.abc import Container, Iterable
+from pathlib import Path
+
+from vesalius.errors import DataError
+
+
+def present(named: Iterable[str], here: Container[str], file: Path, partial: bool = False) -> tuple[str, ...]:
+    """The names that are here, each once, in order. DataError for what `file` names in vain; partial: only if all is."""
+    names = tuple(dict.fromkeys(named))
+    found = tuple(name for name in names if name in here)
+    if not found or (not partial and len(found) < len(names)):
+        absent = next((name for name in names if name not in here), None)
+        reason = f"names {absent!r}, which is not here" if absent else "names no image"
+        more = f" (nor are {len(names) - len(found) - 1:,} others)" if len(names) - len(found) > 1 else ""
+        remedy = "Complete the download, or leave out what is absent with ?partial=yes." if found else "Check the path."
+        raise DataError(f"{reason}{more}", file=file, remedy=remedy)
+    return found
