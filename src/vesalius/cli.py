@@ -167,6 +167,13 @@ def report(words: Words) -> None:
     _call(report_command, words, "report")
 
 
+def compare(words: Words) -> None:
+    """RUN...: is one better than another? every number they share, with interval, p, Holm's correction and verdict"""
+    from vesalius.report.compare import compare_command
+
+    _call(compare_command, words, "compare")
+
+
 def import_weights(words: Words) -> None:
     """FILE --as ARCH --out NAME.safetensors: weights from elsewhere become an encoder; no code in them is run"""
     from tyro.conf import arg
@@ -219,6 +226,7 @@ COMMANDS: dict[str, Callable[[Words], None]] = {
     "evaluate": evaluate,
     "export": export,
     "import": import_weights,
+    "compare": compare,
     "report": report,
     "list": list_all,
 }

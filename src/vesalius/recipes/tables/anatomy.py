@@ -6,7 +6,7 @@ The same functions make the page of `vesalius report`, so README and page cannot
 from collections.abc import Mapping, Sequence
 
 from vesalius.report import tables
-from vesalius.report.claims import NOT_MEASURED, duels, findings
+from vesalius.report.claims import duels, findings
 from vesalius.report.folders import Study
 from vesalius.report.measures import HEADLINE
 from vesalius.report.tables import Quantity, Scores
@@ -55,7 +55,7 @@ def markdown(rows: Sequence[Row]) -> str:
         _folded("More numbers", _numbers(scores, dict.fromkeys(MORE, ""))),
         _folded("Run against run", _duels(study)),
     ]
-    return "\n\n".join([*parts, *more])
+    return "\n\n".join(part for part in (*parts, *more) if part)
 
 
 def _folded(title: str, text: str) -> str:
@@ -73,11 +73,13 @@ def _numbers(scores: Scores, titles: Mapping[Quantity, str]) -> str:
 
 
 def _claims(study: Study) -> str:
+    """Empty where a control was not measured: a claim cannot be held against what is not there."""
     lines = ["| claim of the paper | run | verdict | n |", "|---|---|---|---|"]
-    for found in (one for one in findings(study) if one.verdict != NOT_MEASURED):
-        fails = f" (fails against {', '.join(found.fails)})" if found.fails else ""
-        lines.append(f"| {found.claim.title} | {found.run} | {found.verdict}{fails} | {found.n} |")
-    return "\n".join(lines)
+    for found in findings(study):
+        if found.value is not None and all(one.found is not None for one in found.evidence):
+            fails = f" (fails against {', '.join(found.fails)})" if found.fails else ""
+            lines.append(f"| {found.claim.title} | {found.run} | {found.verdict}{fails} | {found.n} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def _duels(study: Study) -> str:
