@@ -15,9 +15,9 @@ from vesalius import results, zoo
 from vesalius.anatomy.command import MEASURES, rows
 from vesalius.anatomy.embedders import Array, embedder
 from vesalius.anatomy.observe import Config, observe
-from vesalius.features.subjects import load
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import steps_for
+from vesalius.features.subjects import load
 
 
 def main(images: int = 60) -> None:
