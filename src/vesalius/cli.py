@@ -141,6 +141,13 @@ def evaluate(words: Words) -> None:
     _call(evaluate_command, words, "evaluate")
 
 
+def predict(words: Words) -> None:
+    """RUN INPUT OUT: masks of images, as PNG, from a network that evaluate --save kept"""
+    from vesalius.evaluate.predict import predict_command
+
+    _call(predict_command, words, "predict")
+
+
 def export(words: Words) -> None:
     """RUN: the encoder under torchvision's and timm's names, as .safetensors with its settings as .json"""
     from tyro.conf import arg
@@ -224,6 +231,7 @@ COMMANDS: dict[str, Callable[[Words], None]] = {
     "embed": embed,
     "anatomy": anatomy,
     "evaluate": evaluate,
+    "predict": predict,
     "export": export,
     "import": import_weights,
     "compare": compare,

@@ -27,6 +27,7 @@ class Row:
     structure: of the body, such as a landmark. condition: how it was shown: upright, shift, rotation, zoom, all, or "".
     patient: keyed hash, or "" for a number of the whole cohort. shots, draw, fold, seed: which repetition.
     parameters: trainable ones. gflops: of one forward pass. artefact: path beside the file. version: of vesalius.
+    leak: what of the test had been seen, where it was measured all the same, such as "pretraining: 12 patients".
     """
 
     measure: str
@@ -47,6 +48,7 @@ class Row:
     parameters: int | None = None
     gflops: float | None = None
     artefact: str = ""
+    leak: str = ""
     version: str = VERSION
 
     def __post_init__(self) -> None:

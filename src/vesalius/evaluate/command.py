@@ -9,15 +9,17 @@ import torch
 from tyro.conf import arg
 
 from vesalius import checkpoint, results, zoo
+from vesalius.checkpoint import Card
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import fewshot, linear, segmentation
+from vesalius.evaluate.leakage import Guard
+from vesalius.evaluate.network import SCRATCH, keeper, saved_as
 from vesalius.features.subjects import Subject, load
 from vesalius.progress import say, shower
 from vesalius.zoo import Loaded
 
-SCRATCH = "scratch"  # a run by this name: the network of the first run, with random weights
 PROTOCOLS = ("fewshot", "finetune", "linear")
 Runs = Sequence[str | Path] | Mapping[str, str | Path]
 
@@ -41,6 +43,8 @@ def evaluate_command(
     lr: float = segmentation.Config.lr,
     frozen: float = segmentation.Config.frozen,
     seed: int = 0,
+    save: bool = False,
+    allow_leak: bool = False,
 ) -> None:
     """What encoders are worth with labels. `vesalius compare` says whether differences are real.
 
@@ -63,14 +67,22 @@ def evaluate_command(
         lr: rate at the start; cosine to 0
         frozen: share of the steps in which only the decoder learns
         seed: of all draws
+        save: keep every fine-tuned network, in OUT/networks, for `vesalius predict`
+        allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
     splits = (train, test)
     if protocol == "linear":
-        probe(runs, data, Path(out), splits, classes, linear.Config(size=size, shares=shares, draws=draws, seed=seed))
+        if save:
+            raise SettingError("linear trains no network to save", remedy="Leave --save out.")
+        settings = linear.Config(size=size, shares=shares, draws=draws, seed=seed)
+        probe(runs, data, Path(out), splits, classes, settings, allow_leak=allow_leak)
         return
     how = segmentation.Config(size=size, steps=steps, batch=batch, lr=lr, frozen=frozen)
     config = fewshot.Config(shots=shots, draws=draws, seed=seed, train=how)
-    evaluate(runs, data, Path(out), protocol=protocol, splits=splits, structures=structures, config=config)
+    evaluate(
+        runs, data, Path(out), protocol=protocol, splits=splits, structures=structures, config=config, save=save,
+        allow_leak=allow_leak,
+    )  # fmt: skip
 
 
 def evaluate(
@@ -82,10 +94,13 @@ def evaluate(
     splits: tuple[str, str] = ("train", "test"),
     structures: Sequence[str] = (),
     config: fewshot.Config,
+    save: bool = False,
+    allow_leak: bool = False,
 ) -> Path:
     """The rows of all runs, appended to OUT/results.jsonl as each training ends. Returns the path of the rows.
 
     runs: folders or files, or name -> folder or file; `scratch` as a name. Repeats that are in the file are left out.
+    save: the networks go to OUT/networks. allow_leak: see `leakage.Guard`.
     """
     if protocol not in PROTOCOLS:
         raise SettingError(f"there is no protocol {protocol!r}", remedy=f"Choose from {', '.join(PROTOCOLS)}.")
@@ -94,20 +109,25 @@ def evaluate(
     checkpoint.check_writable(out)
     contestants = list(_contestants(runs, config.seed))
     dataset = open_dataset(data)
+    guard = _guard(runs, dataset, splits, allow_leak)
     path = out / results.FILE
     before = results.read(path) if path.exists() else []
     about = facts(dataset)
     for name, loaded in contestants:
         pool, test = _subjects(dataset, loaded, splits)
+        leak = guard.stamp(name, pool, test)
         chosen = tuple(structures) or test[0].structures
         _check(chosen, pool, test)
         finished = {(row.shots or 0, row.draw or 0) for row in results.select(before, run=name, measure=protocol)}
+        if save and (lost := [at for at in finished if not saved_as(out, name, *at).exists()]):
+            say(f"{name}: {len(lost)} trainings were measured before without --save, and their networks are not kept")
+        keep = keeper(out, name, loaded.card, dataset, chosen, protocol, config) if save else None
         repeats = fewshot.rows(
             name, loaded.backbone, pool, test, chosen, config, measure=protocol,
-            done=finished,
+            done=finished, keep=keep,
         )  # fmt: skip
         for rows in repeats:
-            named = [replace(row, data=about.name if about else "", split=splits[1]) for row in rows]
+            named = [replace(row, data=about.name if about else "", split=splits[1], leak=leak) for row in rows]
             results.append(path, named)
             dice = [row.value for row in named if row.name == "dice"]
             say(f"{name}, {named[0].shots or 'all'} labelled, draw {named[0].draw}: Dice {sum(dice) / len(dice):.3f}")
@@ -115,17 +135,26 @@ def evaluate(
 
 
 def probe(
-    runs: Runs, data: str, out: Path, splits: tuple[str, str], classes: Sequence[str], config: linear.Config
+    runs: Runs,
+    data: str,
+    out: Path,
+    splits: tuple[str, str],
+    classes: Sequence[str],
+    config: linear.Config,
+    *,
+    allow_leak: bool = False,
 ) -> Path:
     """Linear probing of all runs: rows appended to OUT/results.jsonl, scores to OUT/artefacts. Goes on where it was."""
     checkpoint.check_writable(out)
     contestants = list(_contestants(runs, config.seed))
     dataset = open_dataset(data)
+    guard = _guard(runs, dataset, splits, allow_leak)
     path = out / results.FILE
     before = results.read(path) if path.exists() else []
     about = facts(dataset)
     for name, loaded in contestants:
         pool, test = _subjects(dataset, loaded, splits)
+        leak = guard.stamp(name, pool, test)
         known = dict.fromkeys(label for subject in (*pool, *test) for label in subject.classes)
         wanted = tuple(classes) or tuple(known)
         if missing := [label for label in wanted if label not in known] or ([] if wanted else ["any"]):
@@ -137,7 +166,7 @@ def probe(
             lambda label, arrays: results.save(out, label, arrays), done=finished,
         )  # fmt: skip
         for rows in repeats:
-            named = [replace(row, data=about.name if about else "", split=splits[1]) for row in rows]
+            named = [replace(row, data=about.name if about else "", split=splits[1], leak=leak) for row in rows]
             results.append(path, named)
             for row in (row for row in named if row.name == "auc"):
                 say(f"{name}, {row.shots} patients labelled, draw {row.draw}: {row.structure} AUC {row.value:.3f}")
@@ -145,7 +174,7 @@ def probe(
 
 
 def _contestants(runs: Runs, seed: int) -> "list[tuple[str, Loaded]]":
-    named = list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
+    named = _named(runs)
     loaded = [(name, zoo.load(run)) for name, run in named if str(run) != SCRATCH]
     if not loaded:
         raise SettingError("no run given", remedy="vesalius evaluate RUN... --data D; scratch goes beside a run.")
@@ -158,8 +187,13 @@ def _contestants(runs: Runs, seed: int) -> "list[tuple[str, Loaded]]":
             card = first.card.backbone
             torch.manual_seed(seed)
             network = zoo.build(card["name"], card["ndim"], card["in_channels"], card["mean"], card["std"])
-            loaded.append((name, Loaded(network, first.card)))
+            untrained = Card(card, unit=first.card.unit, prepare=first.card.prepare, method=SCRATCH)
+            loaded.append((name, Loaded(network, untrained)))
     return loaded
+
+
+def _named(runs: Runs) -> list[tuple[str, str | Path]]:
+    return list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
 
 
 def _name(run: str | Path) -> str:
@@ -167,7 +201,13 @@ def _name(run: str | Path) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
-def _subjects(data: Dataset, loaded: Loaded, splits: tuple[str, str]) -> tuple[list[Subject], list[Subject]]:
+def _guard(runs: Runs, data: Dataset, splits: tuple[str, str], allowed: bool) -> Guard:
+    pretrained = {name: run for name, run in _named(runs) if str(run) != SCRATCH}
+    return Guard(pretrained, data, _ids(data, splits)[1], splits, allowed)
+
+
+def _ids(data: Dataset, splits: tuple[str, str]) -> list[tuple[str, ...]]:
+    """Of both splits. SettingError: there is none of that name. DataError: they share patients."""
     found = data.splits()
     if missing := [name for name in splits if name not in found]:
         known = ", ".join(found) or "none; some data sets need an option, such as ?test_list=FILE"
@@ -176,6 +216,11 @@ def _subjects(data: Dataset, loaded: Loaded, splits: tuple[str, str]) -> tuple[l
     people = [{data.patient(id) for id in some} for some in ids]
     if shared := people[0] & people[1]:
         raise DataError(f"{len(shared)} patients are in both {splits[0]} and {splits[1]}", remedy="Mend the splits.")
+    return ids
+
+
+def _subjects(data: Dataset, loaded: Loaded, splits: tuple[str, str]) -> tuple[list[Subject], list[Subject]]:
+    ids = _ids(data, splits)
     everyone = load(data, (*ids[0], *ids[1]), loaded.steps, salt_of(default_root()), None, shower("reading images"))
     return everyone[: len(ids[0])], everyone[len(ids[0]) :]
 

@@ -1,7 +1,7 @@
 """Few-shot segmentation: fine-tune on 3, 6, 12, 24 patients, nested draws; Dice of every test patient (Adam, Table 1)."""
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from vesalius.evaluate.metrics import overlaps
 from vesalius.features.subjects import Subject
 from vesalius.models.decoder import UNet
 from vesalius.results import Row
+
+Keep = Callable[[UNet, Sequence[Subject], int, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,12 @@ def rows(
     *,
     measure: str = "fewshot",
     done: Collection[tuple[int, int]] = (),
+    keep: Keep | None = None,
 ) -> Iterator[list[Row]]:
     """Of every (shots, draw), Dice and IoU of each test patient and structure. `backbone` is copied, never changed.
 
-    done: (shots, draw) that were measured before. SettingError where there are fewer patients than shots.
+    done: (shots, draw) that were measured before. keep: called with each trained network, the images it saw, shots, draw
+    and seed. SettingError where there are fewer patients than shots.
     """
     of = {subject.id: subject for subject in pool}
     patients = {subject.patient for subject in pool}
@@ -53,7 +57,7 @@ def rows(
             if (shots, draw) in done:
                 continue
             own = [of[id] for id in chosen[n]]
-            yield list(_of_one(run, backbone, own, test, structures, config, draw, shots, measure))
+            yield list(_of_one(run, backbone, own, test, structures, config, draw, shots, measure, keep))
 
 
 def _of_one(
@@ -66,11 +70,14 @@ def _of_one(
     draw: int,
     shots: int,
     measure: str,
+    keep: Keep | None,
 ) -> Iterator[Row]:
     seed = int(generator(config.seed, draw, 9).integers(2**31))
     torch.manual_seed(seed)  # the decoder's first weights: the same for every encoder
     network = UNet(copy.deepcopy(backbone), len(structures))
     segmentation.train(network, segmentation.samples(own, structures, config.train.size), config.train, seed)
+    if keep is not None:
+        keep(network, own, shots, draw, seed)
     learned = sum(p.numel() for p in network.parameters())
     for subject, probabilities in zip(test, segmentation.predict(network, test, config.train.size), strict=True):
         common = [i for i, name in enumerate(structures) if name in subject.structures]

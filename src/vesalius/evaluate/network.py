@@ -1,0 +1,159 @@
+"""A fine-tuned segmentation network as one file: encoder and decoder, and a card from which both are built again."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vesalius import checkpoint, zoo
+from vesalius.checkpoint import Card
+from vesalius.data.datasets import Dataset, facts
+from vesalius.data.prepare import steps_from_json
+from vesalius.data.steps import Step
+from vesalius.errors import CheckpointError, SettingError
+from vesalius.evaluate import fewshot
+from vesalius.features.subjects import Subject
+from vesalius.models.decoder import UNet
+from vesalius.settings import to_dict
+
+KIND = "segmentation"
+FOLDER = "networks"  # below the folder of the results
+SCRATCH = "scratch"  # a run by this name: the network of the first run, with random weights
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A network in eval mode, and the card that its weights carried. `network`: (B, C, *S) in 0..1 -> (B, K, *S)."""
+
+    network: UNet
+    card: Card
+
+    @property
+    def steps(self) -> list[Step]:
+        """From a raw scan to what the network was trained to see. SettingError: a step that is not known here."""
+        return steps_from_json(self.card.prepare)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Names of its K maps."""
+        return tuple(self.card.classes)
+
+    @property
+    def size(self) -> int:
+        """Side at which it saw images in training, px."""
+        return int(self.card.config["size"])
+
+
+def save(
+    path: Path,
+    network: UNet,
+    encoder: Card,
+    structures: Sequence[str],
+    size: int,
+    *,
+    parent: str | None = None,
+    method: str = "",
+    config: Mapping[str, Any] | None = None,
+    data: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write `network` to `path`, atomically. CheckpointError where the disk refuses.
+
+    encoder: the card that the backbone came with; its preparation, data and notices go on. parent: name of the encoder.
+    method, config: how it was fine-tuned. data: one entry a labelled source; never a patient.
+    """
+    own = replace(
+        encoder,
+        kind=KIND,
+        task=KIND,
+        classes=list(structures),
+        method=method,
+        config={**(config or {}), "size": size, "decoder": _decoder(network), "encoder": encoder.method},
+        parent=parent,
+        data=[*encoder.data, *map(dict, data)],
+        state={},
+    )
+    checkpoint.write(path, network.state_dict(), own)
+
+
+def saved_as(folder: Path, run: str, shots: int, draw: int) -> Path:
+    """Where the network of one training is kept: FOLDER/networks/RUN-SHOTS-DRAW.safetensors."""
+    plain = re.sub(r"[^.\w-]+", "_", run)
+    return folder / FOLDER / f"{plain}-{shots or 'all'}-{draw}.safetensors"
+
+
+def keeper(
+    folder: Path,
+    run: str,
+    encoder: Card,
+    dataset: Dataset,
+    structures: Sequence[str],
+    method: str,
+    config: fewshot.Config,
+) -> fewshot.Keep:
+    """What `fewshot.rows` calls with each trained network, to save it below `folder`."""
+    about = facts(dataset)
+    parent = None if encoder.method == SCRATCH else run
+    named = {
+        "dataset": about.name if about else type(dataset).__module__,
+        "licence": about.licence if about else "unknown",
+    }
+
+    def keep(network: UNet, own: Sequence[Subject], shots: int, draw: int, seed: int) -> None:
+        path = saved_as(folder, run, shots, draw)
+        how = {"shots": shots, "draw": draw, "seed": seed, "train": to_dict(config.train)}
+        source = {**named, "images": len(own), "patients": len({subject.patient for subject in own})}
+        save(
+            path, network, encoder, structures, config.train.size,
+            parent=parent, method=method, config=how, data=[source],
+        )  # fmt: skip
+
+    return keep
+
+
+def load(source: str | Path) -> Segmenter:
+    """The network of a file, or of a folder that holds one, in eval mode, on the CPU. CheckpointError says what misfits."""
+    path = network_file(Path(source))
+    card = checkpoint.describe(path)
+    if card.kind != KIND:
+        remedy = "Give a fine-tuned network: vesalius evaluate RUN --save writes them to OUT/networks."
+        raise CheckpointError(f"is of kind {card.kind!r}, not {KIND!r}", file=path, remedy=remedy)
+    network = _described(card, path)
+    tensors, _ = checkpoint.read(path)
+    checkpoint.load_strictly(network, tensors, path)
+    return Segmenter(network.eval(), card)
+
+
+def network_file(source: Path) -> Path:
+    """The file itself; of a folder of results, its one network. CheckpointError where there is none, or a choice."""
+    if not source.is_dir():
+        return source
+    folder = source / FOLDER if (source / FOLDER).is_dir() else source
+    found = sorted(folder.glob("*.safetensors")) if folder.name == FOLDER else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found[:6]) + (", ..." if len(found) > 6 else "")
+        raise CheckpointError(f"holds {len(found)} networks", file=folder, remedy=f"Give one of {names}.")
+    remedy = "vesalius evaluate RUN --save writes them to OUT/networks."
+    raise CheckpointError("holds no fine-tuned network", file=source, remedy=remedy)
+
+
+def _decoder(network: UNet) -> dict[str, Any]:
+    """What the card says of the decoder, enough to build it: one width a level, finest last."""
+    blocks = [*network.blocks, network.final]
+    return {"widths": [block.layers[0].out_channels for block in blocks], "skips": network.skips}
+
+
+def _described(card: Card, path: Path) -> UNet:
+    """The network that a card describes, with random weights. CheckpointError where it describes none that we know."""
+    try:
+        encoder = {key: card.backbone[key] for key in ("name", "ndim", "in_channels", "mean", "std")}
+        decoder = card.config["decoder"]
+        widths, skips = [int(width) for width in decoder["widths"]], bool(decoder["skips"])
+        if not card.classes or not widths or int(card.config["size"]) < 1:
+            raise ValueError("no structures, no widths or no size")
+        return UNet(zoo.build(**encoder), len(card.classes), skips=skips, widths=widths)
+    except (SettingError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        remedy = "Was it written by another version of vesalius? Install that one."
+        raise CheckpointError(f"describes no network known here ({error})", file=path, remedy=remedy) from error

@@ -1,0 +1,171 @@
+"""`vesalius predict RUN INPUT OUT`: a fine-tuned network over images; masks as PNG in the pixels of each image as read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tyro.conf import arg
+
+from vesalius import checkpoint
+from vesalius.data.prepare import prepare, restore_mask
+from vesalius.data.scan import Scan
+from vesalius.errors import CheckpointError, DataError, SettingError, VesaliusError
+from vesalius.evaluate import segmentation
+from vesalius.evaluate.images import KINDS, Images, mask_names, open_images
+from vesalius.evaluate.network import Segmenter, load, network_file
+from vesalius.features import evaluating
+from vesalius.features.subjects import Subject
+from vesalius.progress import say, shower
+
+LOG, ASIDE = "predict.json", "set_aside.json"
+LEAST = 32  # px, side of a window: the stride of the coarsest features
+Probabilities = NDArray[np.float32]
+
+
+def predict_command(
+    run: Annotated[str, arg(metavar="RUN")],
+    input: Annotated[str, arg(metavar="INPUT")],
+    out: Annotated[str, arg(metavar="OUT")],
+    /,
+    probabilities: bool = False,
+    window: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Segment images with a fine-tuned network: STEM-STRUCTURE.png, 0 and 255, as large as the image.
+
+    Args:
+        run: a network that `vesalius evaluate` saved in OUT/networks, or a folder of results with one
+        input: an image, a folder of images, or a data set as NAME:PATH
+        out: folder to write to, sub-folders as in the input
+        probabilities: also write STEM-STRUCTURE-probability.png, 16 bit, 65535 for 1
+        window: side of a window that slides over the prepared image, px; 0 = the whole image, resized as in training
+        overwrite: delete the masks of these images that are there, and make them anew
+    """
+    print(predict(run, input, Path(out), probabilities=probabilities, window=window, overwrite=overwrite))
+
+
+def predict(
+    run: str | Path, source: str, out: Path, *, probabilities: bool = False, window: int = 0, overwrite: bool = False
+) -> Path:
+    """Masks of every image of `source` in `out`. A bad image is set aside, said, and listed in OUT/set_aside.json.
+
+    What is there already is left as it is, so that a call that was stopped goes on. Errors: CheckpointError for the
+    network or the disk; SettingError where OUT holds other masks; DataError where not one image could be segmented.
+    """
+    if window and window < LEAST:
+        raise SettingError(f"window is {window}", remedy=f"Give 0 for the whole image, or at least {LEAST} px.")
+    segmenter, images = _load(run), open_images(source)
+    names = mask_names(images.ids, segmenter.structures)
+    _outside(out, images)
+    _claim(out, names, {"network": _digest(Path(run)), "input": images.name, "window": window}, overwrite)
+    aside, made, show = list[dict[str, str]](), 0, shower("segmenting")
+    for done, (id, stems) in enumerate(names.items(), 1):
+        kinds = KINDS if probabilities else KINDS[:1]
+        wanted = {(k, kind): out / f"{name}{kind}.png" for k, name in enumerate(stems) for kind in kinds}
+        wanted = {place: path for place, path in wanted.items() if not path.exists()}
+        found = _segment(segmenter, images, id, window) if wanted else None
+        if isinstance(found, str):
+            aside.append({"file": str(images.path(id) or id), "reason": found})
+            say(f"set aside: {aside[-1]['file']}: {found}")
+        elif found is not None:
+            _write(wanted, found)
+            made += 1
+        show(done, len(names))
+    checkpoint.write_bytes(out / ASIDE, (json.dumps(aside, indent=2) + "\n").encode())
+    if aside and len(aside) == len(names):
+        reason = f"none of {len(names)} images could be segmented; the first: {aside[0]['reason']}"
+        raise DataError(reason, file=aside[0]["file"])
+    say(f"{made} segmented, {len(names) - made - len(aside)} were there already, {len(aside)} set aside")
+    return out
+
+
+def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
+    """A scan as stored -> (K, *S) probabilities in its own voxels. DataError: a scan that cannot be prepared."""
+    steps = segmenter.steps
+    prepared = prepare(scan, steps)
+    pixels = np.require(prepared.scan.image, requirements="W")  # torch takes no read-only array, as some decoders give
+    subject = Subject(scan.id, scan.patient, pixels, prepared.scan.unit, {})  # in memory alone: not hashed
+    if window:
+        found = slide(segmenter.network, subject, window)
+    else:
+        (found,) = segmentation.predict(segmenter.network, [subject], segmenter.size)
+    return np.asarray(restore_mask(found, steps, prepared.trace), np.float32)
+
+
+def slide(network: Any, subject: Subject, window: int) -> Probabilities:
+    """(K, *S) probabilities in a prepared image of any size: windows overlap by half, blended by a Gaussian (nnU-Net).
+
+    An image smaller than the window is padded with 0, and cut out again.
+    """
+    from monai.inferers.utils import sliding_window_inference  # heavy: not at import
+
+    sides = (window,) * len(subject.shape)
+    with evaluating(network):
+        logits = sliding_window_inference(subject.image[None], sides, 4, network, overlap=0.5, mode="gaussian")
+        assert isinstance(logits, torch.Tensor)
+        return np.asarray(logits[0].sigmoid().numpy())
+
+
+def _load(run: str | Path) -> Segmenter:
+    """CheckpointError where the network cannot be loaded, or is one of volumes. SettingError: an unknown step."""
+    segmenter = load(run)
+    _ = segmenter.steps  # what cannot be applied to any image is no fault of the first
+    if segmenter.card.backbone["ndim"] != 2:
+        remedy = "This release segments 2-D images: fine-tune an encoder of radiographs or photographs."
+        raise CheckpointError("is a network of volumes", file=run, remedy=remedy)
+    return segmenter
+
+
+def _segment(segmenter: Segmenter, images: Images, id: str, window: int) -> Probabilities | str:
+    """(K, H, W) probabilities in the pixels of the image as read, or why there are none."""
+    try:
+        return infer(segmenter, images.read(id), window)
+    except VesaliusError as error:
+        return f"{error.reason}. {error.remedy}".removesuffix(". ")
+    except Exception as error:  # noqa: BLE001 - a decoder may raise anything, and one file must not stop the rest
+        return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _write(wanted: Mapping[tuple[int, str], Path], found: Probabilities) -> None:
+    """(structure, kind) -> file, each whole or not at all. DataError where the disk refuses."""
+    from vesalius.data.files import write_png  # Pillow loads with it
+
+    for (k, kind), path in wanted.items():
+        write_png(path, np.rint(found[k] * 65535).astype(np.uint16) if kind else found[k] > 0.5)
+
+
+def _outside(out: Path, images: Images) -> None:
+    """SettingError where masks would lie among the images, to be taken for images by the next call."""
+    if images.root is not None and out.resolve().is_relative_to(images.root.resolve()):
+        raise SettingError("lies in the folder of the images", file=out, remedy="Choose a folder outside of it.")
+
+
+def _claim(out: Path, names: Mapping[str, list[str]], about: dict[str, Any], overwrite: bool) -> None:
+    """Say in OUT whose masks these are: those of another network, input or window are no result of this call.
+
+    SettingError where there are others. overwrite: they are deleted first, so that what a stopped call leaves is of one
+    kind. CheckpointError where nothing can be written.
+    """
+    files = [out / f"{name}{kind}.png" for stems in names.values() for name in stems for kind in KINDS]
+    for folder in sorted({out, *(file.parent for file in files)}):
+        checkpoint.check_writable(folder)
+    log = out / LOG
+    same = log.exists() and log.read_text(encoding="utf-8") == json.dumps(about, indent=2) + "\n"
+    there = [file for file in files if file.exists()]
+    if there and not same and not overwrite:
+        reason = "holds masks that are not of this network, input and window"
+        raise SettingError(reason, file=out, remedy="Choose another folder, or --overwrite.")
+    for file in there if overwrite else ():
+        file.unlink()
+    checkpoint.write_bytes(log, (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _digest(run: Path) -> str:
+    """Of the network's file."""
+    with network_file(run).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
