@@ -61,7 +61,7 @@ def test_the_oracle_finds_every_point_of_a_moved_image(known):
     rows = list(correspondence.rows(known, correspondence.Config(), nowhere))
     for condition in ("shift", "rotation", "zoom", "all"):
         assert mean(rows, "error", condition=condition) < 0.6 * cell(known)  # at the rim black may hide the right cell
-        assert mean(rows, "within_5", condition=condition) > 0.75
+        assert mean(rows, "within_5", condition=condition) > 0.7
     assert mean(rows, "matched", condition="upright") > 0.95
 
 
@@ -78,7 +78,7 @@ def test_the_oracle_lays_one_patient_over_another(known):
     rows = list(registration.rows(known, registration.Config(trials=200), nowhere))
     for condition in ("upright", "all"):
         assert mean(rows, "tre", condition=condition) < 0.015
-        assert mean(rows, "inliers", condition=condition) > 0.75
+        assert mean(rows, "inliers", condition=condition) > 0.7
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -235,7 +235,8 @@ def test_a_torn_line_costs_one_scan_whatever_its_length(tmp_path, built):
 
 
 KILLED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started in the background ignores it
 from pathlib import Path
 from fakes.arrays import Arrays
 from vesalius.data.build import build

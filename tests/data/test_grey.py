@@ -40,7 +40,8 @@ def test_windows_are_those_of_pydicom(tmp_path, dtype, syntax, slope, intercept,
     dataset = dcmread(path)
     rescaled = apply_modality_lut(dataset.pixel_array, dataset)
     low, high = (float(apply_modality_lut(np.array(end), dataset)) for end in (ramp(dtype).min(), ramp(dtype).max()))
-    shown = (apply_voi_lut(rescaled, dataset) - min(low, high)) / abs(high - low)
+    with np.errstate(over="ignore"):  # pydicom's own sigmoid, far from its centre
+        shown = (apply_voi_lut(rescaled, dataset) - min(low, high)) / abs(high - low)
     if float(dataset.get("RescaleSlope", 1)) < 0:  # there pydicom's output range is upside down
         shown = Window(centre, width, function or "LINEAR")(rescaled)
     expected = 1 - shown if photometric == "MONOCHROME1" else shown
