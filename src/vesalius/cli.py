@@ -183,29 +183,9 @@ def compare(words: Words) -> None:
 
 def import_weights(words: Words) -> None:
     """FILE --as ARCH --out NAME.safetensors: weights from elsewhere become an encoder; no code in them is run"""
-    from tyro.conf import arg
+    from vesalius.foreign.command import import_command
 
-    from vesalius import foreign
-
-    def command(
-        file: Annotated[str, arg(metavar="FILE")],
-        /,
-        architecture: Annotated[str, arg(name="as", metavar="ARCH")],
-        out: str,
-        part: str = "",
-        origin: Annotated[foreign.Origin, arg(name="")] = foreign.Origin(),  # noqa: B008 - frozen
-    ) -> None:
-        """Import the weights of a ResNet named as in torchvision or timm, and report what arrived and what did not.
-
-        Args:
-            file: .safetensors, .pth, .pt, .bin, .tar
-            architecture: resnet18, resnet34 or resnet50
-            out: file to write, NAME.safetensors
-            part: where in the file the network is, such as encoder_q; needed where it holds several
-        """
-        print(foreign.import_weights(file, architecture, out, part, origin).text())
-
-    _call(command, words, "import")
+    _call(import_command, words, "import")
 
 
 def list_all(words: Words) -> None:

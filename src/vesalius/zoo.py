@@ -1,6 +1,7 @@
 """A name or a file becomes a Backbone ready to use."""
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vesalius.errors import CheckpointError, SettingError
 from vesalius.settings import to_dict, unknown
 
 BACKBONES = ("resnet18", "resnet34", "resnet50")
+Runs = Sequence[str | Path] | Mapping[str, str | Path]  # folders or files, or name -> folder or file
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,32 @@ def load(source: str | Path) -> Loaded:
     return Loaded(backbone.eval(), card)
 
 
+def named(runs: Runs, taken: Collection[str] = ()) -> list[tuple[str, str | Path]]:
+    """Runs with their names: of the mapping, else of the folder or the file. SettingError: two have one, or one of `taken`."""
+    found = list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
+    names = [name for name, _ in found]
+    if len(set(names)) < len(names) or set(names) & set(taken):
+        remedy = "Rename the folders" + (f"; {', '.join(taken)} are taken." if taken else ".")
+        raise SettingError(f"runs called {', '.join(names)} cannot be told apart", remedy=remedy)
+    return found
+
+
+def _name(run: str | Path) -> str:
+    path = Path(run)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def untrained(card: Card, seed: int) -> Any:
+    """The network that an encoder's card describes, with random weights that follow from `seed`."""
+    torch.manual_seed(seed)
+    return build(**arguments(card))
+
+
+def arguments(card: Card) -> dict[str, Any]:
+    """Those of `build` that give the network of an encoder's card. KeyError where it lacks one."""
+    return {key: card.backbone[key] for key in ("name", "ndim", "in_channels", "mean", "std")}
+
+
 def encoder_file(source: Path) -> Path:
     """The encoder of a run's folder, or the file itself. CheckpointError where a folder holds none."""
     if not source.is_dir():
@@ -89,8 +117,7 @@ def encoder_file(source: Path) -> Path:
 def _described(card: Card, path: Path) -> nn.Module:
     """The network that a card describes, with random weights. CheckpointError where it describes none that we know."""
     try:
-        values = {key: card.backbone[key] for key in ("name", "ndim", "in_channels", "mean", "std")}
-        backbone = build(**values)
+        backbone = build(**arguments(card))
     except (SettingError, KeyError, TypeError, ValueError) as error:
         remedy = "Was it written by another version of vesalius? Install that one."
         raise CheckpointError(f"describes no network known here ({error})", file=path, remedy=remedy) from error

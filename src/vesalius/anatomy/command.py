@@ -18,14 +18,14 @@ from vesalius.anatomy.observe import Config, Observed, observe
 from vesalius.anatomy.rows import saver
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
-from vesalius.data.prepare import steps_to_json
+from vesalius.data.splits import official
 from vesalius.errors import DataError, SettingError
 from vesalius.features.command import read_points
-from vesalius.features.subjects import Points, Subject, load
+from vesalius.features.subjects import Reader
 from vesalius.progress import say, shower
 from vesalius.results import Row
 from vesalius.settings import to_dict
-from vesalius.zoo import Loaded
+from vesalius.zoo import Loaded, Runs
 
 MEASURES: Mapping[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -34,7 +34,6 @@ MEASURES: Mapping[str, ModuleType] = {
 OF_FIELDS = {"correspondence", "landmarks", "registration"}  # these look everywhere, the others at some patches
 CONTROLS = ("random", "raw_pixels", "coordinates")
 SETTINGS = "anatomy.json"
-Runs = Sequence[str | Path] | Mapping[str, str | Path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +127,7 @@ def measure(
     own = read_points(Path(points), everyone[0].steps[0].ndim) if points else None
     settings = {"data": data, "split": split, "annotated": annotated, "limit": limit, "measures": list(measures)}
     state = State.open(folder, {**settings, "points": Path(points).name}, overwrite)
-    read = _Reader(dataset, ids, known, salt_of(default_root()) if key is None else key, own)
+    read = Reader(dataset, ids, known, salt_of(default_root()) if key is None else key, own)
     about = facts(dataset)
     for contestant in everyone:
         if state.holds(contestant.name, contestant.about):
@@ -159,11 +158,7 @@ def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[C
 
     Raises CheckpointError where a run cannot be loaded; SettingError where two have one name.
     """
-    named = list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
-    loaded = {name: zoo.load(run) for name, run in named}
-    if len(loaded) < len(runs) or loaded.keys() & set(CONTROLS):
-        names = ", ".join(name for name, _ in named)
-        raise SettingError(f"runs called {names} cannot be told apart", remedy="Rename the folders; no control's name.")
+    loaded = {name: zoo.load(run) for name, run in zoo.named(runs, CONTROLS)}
     for name, run in loaded.items():
         yield _contestant(name, run, embedder(run.backbone.to(device)), size, config)
     first = next(iter(loaded.values()))
@@ -171,10 +166,8 @@ def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[C
     for run in loaded.values():
         card = run.card.backbone
         architectures.setdefault((card["name"], card["ndim"], card["in_channels"]), run)
-    for (name, ndim, channels), run in architectures.items():
-        torch.manual_seed(config.get("seed", 0))
-        card = run.card.backbone
-        network = zoo.build(name, ndim, channels, card["mean"], card["std"]).eval().to(device)
+    for (name, _, _), run in architectures.items():
+        network = zoo.untrained(run.card, config.get("seed", 0)).eval().to(device)
         called = "random" if run is first else f"random_{name}"
         yield _contestant(called, run, embedder(network), size, config)
     yield _contestant("raw_pixels", first, RawPixels(), size, config)
@@ -194,11 +187,6 @@ def _fingerprint(run: Loaded) -> str:
     for tensor in run.backbone.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _name(run: str | Path) -> str:
-    path = Path(run)
-    return path.resolve().name if path.is_dir() else path.stem
 
 
 def _device(wanted: str) -> str:
@@ -223,31 +211,7 @@ def _folder(runs: Runs, out: str | Path | None) -> Path:
 def _ids(data: Dataset, split: str, limit: int) -> tuple[str, ...]:
     if not split:
         return data.ids[: limit or None]
-    splits = data.splits()
-    if split not in splits:
-        known = ", ".join(splits) or "none; some data sets need an option, such as ?test_list=FILE"
-        raise SettingError(f"the data have no split {split!r}", remedy=f"Splits: {known}.")
-    return splits[split][: limit or None]
-
-
-@dataclass
-class _Reader:
-    """Subjects by preparation: runs that see the same images share them."""
-
-    data: Dataset
-    ids: Sequence[str]
-    known: Sequence[str]
-    key: bytes
-    points: Points | None
-    held: tuple[str, list[Subject], list[Subject]] | None = None
-
-    def __call__(self, steps: Sequence[Any]) -> tuple[list[Subject], list[Subject]]:
-        """The images to measure, and those whose landmarks are given."""
-        said = json.dumps(steps_to_json(steps), sort_keys=True)
-        if self.held is None or self.held[0] != said:
-            both = load(self.data, (*self.ids, *self.known), steps, self.key, self.points, shower("reading images"))
-            self.held = (said, both[: len(self.ids)], both[len(self.ids) :])
-        return self.held[1], self.held[2]
+    return official(data.splits(), split)[: limit or None]
 
 
 @dataclass

@@ -16,6 +16,14 @@ Ids = tuple[str, ...]
 PatientOf = Callable[[str], str]
 
 
+def official(splits: Mapping[str, Ids], name: str) -> Ids:
+    """The ids of a split by its name. SettingError, with the names there are, where there is none."""
+    if name not in splits:
+        known = ", ".join(splits) or "none; some data sets need an option, such as ?test_list=FILE"
+        raise SettingError(f"the data have no split {name!r}", remedy=f"Splits: {known}.")
+    return splits[name]
+
+
 def holdout(ids: Sequence[str], patient_of: PatientOf, fraction: float, seed: int) -> tuple[Ids, Ids]:
     """(kept, held out) with `fraction` of the patients held out, at least one on either side."""
     if not 0 < fraction < 1:

@@ -1,27 +1,26 @@
 """`vesalius evaluate RUN... --data D --protocol P`: rows of a protocol appended to results.jsonl; goes on where it was."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from tyro.conf import arg
 
 from vesalius import checkpoint, results, zoo
 from vesalius.checkpoint import Card
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
+from vesalius.data.splits import official
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import fewshot, linear, segmentation
 from vesalius.evaluate.leakage import Guard
 from vesalius.evaluate.network import SCRATCH, keeper, saved_as
-from vesalius.features.subjects import Subject, load
-from vesalius.progress import say, shower
-from vesalius.zoo import Loaded
+from vesalius.features.subjects import Reader, Subject
+from vesalius.progress import say
+from vesalius.zoo import Loaded, Runs
 
 PROTOCOLS = ("fewshot", "finetune", "linear")
-Runs = Sequence[str | Path] | Mapping[str, str | Path]
 
 
 def evaluate_command(
@@ -109,12 +108,13 @@ def evaluate(
     checkpoint.check_writable(out)
     contestants = list(_contestants(runs, config.seed))
     dataset = open_dataset(data)
-    guard = _guard(runs, dataset, splits, allow_leak)
+    read = _reader(dataset, splits)
+    guard = _guard(runs, dataset, read, splits, allow_leak)
     path = out / results.FILE
     before = results.read(path) if path.exists() else []
     about = facts(dataset)
     for name, loaded in contestants:
-        pool, test = _subjects(dataset, loaded, splits)
+        pool, test = read(loaded.steps)
         leak = guard.stamp(name, pool, test)
         chosen = tuple(structures) or test[0].structures
         _check(chosen, pool, test)
@@ -148,12 +148,13 @@ def probe(
     checkpoint.check_writable(out)
     contestants = list(_contestants(runs, config.seed))
     dataset = open_dataset(data)
-    guard = _guard(runs, dataset, splits, allow_leak)
+    read = _reader(dataset, splits)
+    guard = _guard(runs, dataset, read, splits, allow_leak)
     path = out / results.FILE
     before = results.read(path) if path.exists() else []
     about = facts(dataset)
     for name, loaded in contestants:
-        pool, test = _subjects(dataset, loaded, splits)
+        pool, test = read(loaded.steps)
         leak = guard.stamp(name, pool, test)
         known = dict.fromkeys(label for subject in (*pool, *test) for label in subject.classes)
         wanted = tuple(classes) or tuple(known)
@@ -174,55 +175,30 @@ def probe(
 
 
 def _contestants(runs: Runs, seed: int) -> "list[tuple[str, Loaded]]":
-    named = _named(runs)
+    named = zoo.named(runs)
     loaded = [(name, zoo.load(run)) for name, run in named if str(run) != SCRATCH]
     if not loaded:
         raise SettingError("no run given", remedy="vesalius evaluate RUN... --data D; scratch goes beside a run.")
-    if len(dict(named)) < len(named):
-        names = ", ".join(name for name, _ in named)
-        raise SettingError(f"runs called {names} cannot be told apart", remedy="Rename the folders.")
     first = loaded[0][1]
     for name, run in named:
         if str(run) == SCRATCH:
-            card = first.card.backbone
-            torch.manual_seed(seed)
-            network = zoo.build(card["name"], card["ndim"], card["in_channels"], card["mean"], card["std"])
-            untrained = Card(card, unit=first.card.unit, prepare=first.card.prepare, method=SCRATCH)
-            loaded.append((name, Loaded(network, untrained)))
+            card = Card(first.card.backbone, unit=first.card.unit, prepare=first.card.prepare, method=SCRATCH)
+            loaded.append((name, Loaded(zoo.untrained(card, seed), card)))
     return loaded
 
 
-def _named(runs: Runs) -> list[tuple[str, str | Path]]:
-    return list(runs.items()) if isinstance(runs, Mapping) else [(_name(run), run) for run in runs]
+def _guard(runs: Runs, data: Dataset, read: Reader, splits: tuple[str, str], allowed: bool) -> Guard:
+    pretrained = {name: run for name, run in zoo.named(runs) if str(run) != SCRATCH}
+    return Guard(pretrained, data, read.others, splits, allowed)
 
 
-def _name(run: str | Path) -> str:
-    path = Path(run)
-    return path.resolve().name if path.is_dir() else path.stem
-
-
-def _guard(runs: Runs, data: Dataset, splits: tuple[str, str], allowed: bool) -> Guard:
-    pretrained = {name: run for name, run in _named(runs) if str(run) != SCRATCH}
-    return Guard(pretrained, data, _ids(data, splits)[1], splits, allowed)
-
-
-def _ids(data: Dataset, splits: tuple[str, str]) -> list[tuple[str, ...]]:
+def _reader(data: Dataset, splits: tuple[str, str]) -> Reader:
     """Of both splits. SettingError: there is none of that name. DataError: they share patients."""
     found = data.splits()
-    if missing := [name for name in splits if name not in found]:
-        known = ", ".join(found) or "none; some data sets need an option, such as ?test_list=FILE"
-        raise SettingError(f"the data have no split {missing[0]!r}", remedy=f"Splits: {known}.")
-    ids = [found[name] for name in splits]
-    people = [{data.patient(id) for id in some} for some in ids]
-    if shared := people[0] & people[1]:
+    known, asked = (official(found, name) for name in splits)
+    if shared := {data.patient(id) for id in known} & {data.patient(id) for id in asked}:
         raise DataError(f"{len(shared)} patients are in both {splits[0]} and {splits[1]}", remedy="Mend the splits.")
-    return ids
-
-
-def _subjects(data: Dataset, loaded: Loaded, splits: tuple[str, str]) -> tuple[list[Subject], list[Subject]]:
-    ids = _ids(data, splits)
-    everyone = load(data, (*ids[0], *ids[1]), loaded.steps, salt_of(default_root()), None, shower("reading images"))
-    return everyone[: len(ids[0])], everyone[len(ids[0]) :]
+    return Reader(data, known, asked, salt_of(default_root()))
 
 
 def _check(structures: Sequence[str], pool: Sequence[Subject], test: Sequence[Subject]) -> None:

@@ -148,7 +148,7 @@ def _decoder(network: UNet) -> dict[str, Any]:
 def _described(card: Card, path: Path) -> UNet:
     """The network that a card describes, with random weights. CheckpointError where it describes none that we know."""
     try:
-        encoder = {key: card.backbone[key] for key in ("name", "ndim", "in_channels", "mean", "std")}
+        encoder = zoo.arguments(card)
         decoder = card.config["decoder"]
         widths, skips = [int(width) for width in decoder["widths"]], bool(decoder["skips"])
         if not card.classes or not widths or int(card.config["size"]) < 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from vesalius.data.cache import key_hash
 from vesalius.data.datasets import Dataset
-from vesalius.data.prepare import prepare, prepare_labels, prepare_points
+from vesalius.data.prepare import prepare, prepare_labels, prepare_points, steps_to_json
 from vesalius.data.scan import Array
 from vesalius.data.steps import Step
 from vesalius.errors import DataError
+from vesalius.progress import shower
 from vesalius.views.intensity import to_unit
 
 Points = Mapping[str, Mapping[str, ArrayLike]]  # image id -> name -> voxel coordinates in the image as stored
@@ -83,6 +85,27 @@ def load(
         if progress is not None:
             progress(done, len(ids))
     return subjects
+
+
+@dataclass
+class Reader:
+    """Some images, then others, by preparation: runs that see them alike share them, and each file is read once."""
+
+    data: Dataset
+    ids: Sequence[str]
+    others: Sequence[str]
+    key: bytes
+    points: Points | None = None
+    _held: tuple[list[dict[str, Any]], list[Subject]] | None = None
+
+    def __call__(self, steps: Sequence[Step]) -> tuple[list[Subject], list[Subject]]:
+        """The subjects of `ids` and of `others`, through `steps`. Errors: those of `load`."""
+        said = steps_to_json(steps)
+        if self._held is None or self._held[0] != said:
+            both = load(self.data, (*self.ids, *self.others), steps, self.key, self.points, shower("reading images"))
+            self._held = (said, both)
+        n = len(self.ids)
+        return self._held[1][:n], self._held[1][n:]
 
 
 def _subject(data: Dataset, id: str, steps: Sequence[Step], key: bytes, points: Points | None) -> Subject:
