@@ -82,7 +82,8 @@ def test_a_card_tells_licences_and_notices_and_nobodys_name_or_place(
         header = path.read_bytes()[:100_000]  # safetensors keep all their text in front
         assert b"resnet18" in header
         assert not [secret for secret in secrets if secret.encode() in header]
-    assert not (set(json.loads((tiny_run / "patients.json").read_text())["train"]) & {f"{i:03}" for i in range(8)})
+    (source,) = json.loads((tiny_run / "patients.json").read_text())["sources"]
+    assert not (set(source["train"]) & {f"{i:03}" for i in range(8)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.json", "encoder.safetensors"]
 
 

@@ -1,5 +1,6 @@
 """`vesalius evaluate`: rows of every test patient, for encoders and for scratch, and what is said when it cannot be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,16 +8,20 @@ import pytest
 from fakes.command import vesalius
 from vesalius import results
 from vesalius.data.datasets import open_dataset
-from vesalius.evaluate import command, fewshot, segmentation
+from vesalius.evaluate import segmentation
+from vesalius.evaluate.command import Study
+from vesalius.evaluate.command import evaluate as run_all
+from vesalius.evaluate.repeats import Plan
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PHANTOM = "phantom:?bodies=10&size=64"
-QUICK = fewshot.Config(shots=(2, 4), draws=2, train=segmentation.Config(size=32, steps=1, batch=2))
+QUICK = Study(
+    PHANTOM, structures=("heart",), plan=Plan(shots=(2, 4), draws=2), settings={"size": 32, "steps": 1, "batch": 2}
+)
 
 
 def evaluate(run, out, **more):
-    options = {"structures": ("heart",), "config": QUICK} | more
-    return results.read(command.evaluate([run, "scratch"], PHANTOM, out, **options))
+    return results.read(run_all([run, "scratch"], out, replace(QUICK, **more)))
 
 
 def test_a_row_for_every_test_patient_shot_and_draw(tiny_run: Path, tmp_path: Path):
@@ -45,17 +50,19 @@ def test_what_was_trained_before_is_not_trained_again(tiny_run: Path, tmp_path: 
 
 
 def test_all_labels_with_other_seeds(tiny_run: Path, tmp_path: Path):
-    rows = evaluate(tiny_run, tmp_path, protocol="finetune")
-    assert {(row.measure, row.shots) for row in rows} == {("finetune", None)}
+    rows = evaluate(tiny_run, tmp_path, protocol="finetune", plan=Plan(draws=2))
+    patients = len(open_dataset(PHANTOM).splits()["train"])
+    assert {(row.measure, row.shots) for row in rows} == {("finetune", patients)}
     assert len({row.seed for row in rows}) == 2
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["RUN", "--structures", "hart"], "'hart'"),
+        (["RUN", "--structures", "hart"], "has a mask of 'hart'"),
+        (["RUN", "--metrics", "dise"], "unknown metric dise"),
         (["RUN", "--shots", "99"], "99 shots"),
-        (["RUN", "--protocol", "oneshot"], "'oneshot'"),
+        (["RUN", "--protocol", "oneshot"], "unknown protocol oneshot"),
         (["RUN", "--test", "tset"], "'tset'"),
         (["scratch"], "no run given"),
         (["RUN", "RUN"], "cannot be told apart"),

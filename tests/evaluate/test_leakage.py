@@ -37,7 +37,8 @@ def pretrained(tiny_run: Path, tmp_path: Path) -> Pretrained:
         path, key = tmp_path / name / "encoder.safetensors", secrets.token_bytes(32)
         checkpoint.write(path, tensors, replace(card, data=data, parent=start and start.name))
         hashed = [key_hash(key, patient) for patient in patients]
-        sidecar = {"key": key.hex(), "train": hashed[1:], "watch": hashed[:1]}
+        parts = [{"dataset": source, "train": hashed[1:], "watch": hashed[:1]} for source in sources]
+        sidecar = {"key": key.hex(), "sources": parts}
         (path.parent / "patients.json").write_text(json.dumps(sidecar))
         (path.parent / "config.json").write_text(json.dumps({"start": str(start or "")}))
         return path.parent
@@ -71,6 +72,24 @@ def test_overruled_every_row_says_it_and_scratch_has_nothing_to_say(pretrained: 
     assert vesalius(*words).status == 0
     rows = results.read(tmp_path / results.FILE)
     assert {(row.run, row.leak) for row in rows} == {("of_phantom", "pretraining: 1 patients"), ("scratch", "")}
+
+
+def test_a_sidecar_without_data_sets_counts_for_all_of_them(pretrained: Pretrained):
+    """As earlier versions wrote it."""
+    run = pretrained("older", BODIES, "phantom", "drive")
+    sidecar = json.loads((run / "patients.json").read_text())
+    flat = {"key": sidecar["key"], **{part: sidecar["sources"][0][part] for part in ("train", "watch")}}
+    (run / "patients.json").write_text(json.dumps(flat))
+    assert stamps({"a": run})["a"] == "pretraining: 2 patients"
+
+
+def test_a_name_counts_in_its_own_data_set_alone(pretrained: Pretrained):
+    """The number of a photograph of DRIVE is not that of a body."""
+    run = pretrained("mixed", BODIES, "drive", "phantom")
+    sidecar = json.loads((run / "patients.json").read_text())
+    sidecar["sources"][1].update(train=[], watch=[])
+    (run / "patients.json").write_text(json.dumps(sidecar))
+    assert stamps({"a": run}) == {"a": "", "scratch": ""}
 
 
 def test_other_bodies_are_no_leak_and_nothing_is_said(pretrained: Pretrained, capsys):

@@ -8,8 +8,9 @@ from sklearn.metrics import roc_auc_score
 from fakes.command import vesalius
 from vesalius import results
 from vesalius.chance import generator
-from vesalius.evaluate import command
-from vesalius.evaluate.linear import Config, fit
+from vesalius.evaluate.command import Study, evaluate
+from vesalius.evaluate.linear import fit
+from vesalius.evaluate.repeats import Plan
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -48,28 +49,51 @@ def labelled(tmp_path: Path) -> str:
     return f"manifest:{folder}"
 
 
+def study(data: str, **more) -> Study:
+    options = {"plan": Plan(shares=(0.25, 1.0), draws=2), "settings": {"size": 32}} | more
+    return Study(data, "linear", **options)
+
+
 def test_rows_of_every_share_and_draw_with_the_scores_beside(tiny_run: Path, tmp_path: Path, labelled: str):
-    config = Config(size=32, shares=(0.25, 1.0), draws=2)
-    path = command.probe([tiny_run, "scratch"], labelled, tmp_path / "out", ("train", "test"), (), config)
-    rows = results.read(path)
-    assert {(row.shots, row.draw) for row in rows} == {(6, 0), (6, 1), (24, 0)}
+    rows = results.read(evaluate([tiny_run, "random"], tmp_path / "out", study(labelled)))
+    own = results.select(rows, run=tiny_run.name)
+    assert {(row.shots, row.draw) for row in own} == {(6, 0), (6, 1), (24, 0)}  # no chance in all patients
+    assert {(row.shots, row.draw) for row in rows if row.run == "random"} == {(6, 0), (6, 1), (24, 0), (24, 1)}
     assert {row.structure for row in rows} >= {"bright"}
     for row in results.select(rows, name="auc", structure="bright"):
         with np.load(tmp_path / "out" / row.artefact, allow_pickle=False) as arrays:
             assert row.value == pytest.approx(roc_auc_score(arrays["label"], arrays["score"]))
             assert len(arrays["patient"]) == 12
-    for row in results.select(rows, name="auc", structure="other", run="scratch", shots=24):
+    for row in results.select(rows, name="auc", structure="other", run="random", shots=24):
         with np.load(tmp_path / "out" / row.artefact, allow_pickle=False) as arrays:
             assert len(arrays["label"]) == 8  # those that are labelled
-    again = results.read(
-        command.probe([tiny_run, "scratch"], labelled, tmp_path / "out", ("train", "test"), (), config)
-    )
-    assert again == rows
+    assert results.read(evaluate([tiny_run, "random"], tmp_path / "out", study(labelled))) == rows
 
 
-def test_an_unknown_class_is_said(tiny_run: Path, tmp_path: Path, labelled: str):
+def test_every_patient_is_tested_once_by_folds(tiny_run: Path, tmp_path: Path, labelled: str):
+    plan = Plan(folds=3)
+    rows = results.read(evaluate([tiny_run], tmp_path, study(labelled, plan=plan, classes=("bright",))))
+    assert {(row.fold, row.split, row.draw) for row in rows} == {(fold, "folds", 0) for fold in range(3)}
+    tested = []
+    for row in results.select(rows, name="auc"):
+        with np.load(tmp_path / row.artefact, allow_pickle=False) as arrays:
+            tested += arrays["patient"].tolist()
+    assert len(tested) == len(set(tested)) == 24
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        (("--classes", "brigth"), 1, "no image is labelled for 'brigth'"),
+        (("--shares", "0"), 2, "setting shares"),
+        (("--structures", "heart"), 1, "no image has a mask of 'heart'"),
+        (("--protocol", "nonlinear"), 2, "nonlinear heads are for masks"),
+        (("--lr", "1"), 2, "unknown setting lr"),
+        (("--save",), 2, "trains no network to save"),
+        (("--folds", "24", "--classes", "bright"), 1, "class 'bright' has one value among those to test on"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(tiny_run: Path, tmp_path: Path, labelled: str, more, status, said):
     words = ["evaluate", tiny_run, "--data", labelled, "--out", tmp_path / "o", "--protocol", "linear", "--size", 32]
-    done = vesalius(*words, "--classes", "brigth")
-    assert done.status == 1
-    assert "no image is labelled for 'brigth'" in done.err
-    assert vesalius(*words, "--shares", "0").status == 2
+    done = vesalius(*words, *more)
+    assert (done.status, said in done.err) == (status, True), done

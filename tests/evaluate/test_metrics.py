@@ -7,7 +7,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
 from vesalius.chance import generator
-from vesalius.evaluate.metrics import dice, hausdorff95, iou, overlaps, surface_dice
+from vesalius.evaluate.metrics import dice, hausdorff95, iou, measured, surface_dice
 
 
 def pair(shape, seed):
@@ -47,8 +47,9 @@ def test_empty_against_empty_is_undefined_and_against_something_is_the_worst():
     assert np.isnan([dice(nothing, nothing), iou(nothing, nothing), hausdorff95(nothing, something)]).all()
     assert np.isnan(surface_dice(nothing, nothing, 1.0))
     assert dice(nothing, something) == iou(nothing, something) == surface_dice(nothing, something, 1.0) == 0
-    found = overlaps(np.stack([nothing, something]), np.stack([nothing, something]), ("a", "b"))
-    assert found == {("dice", "b"): 1.0, ("iou", "b"): 1.0}
+    both = np.stack([nothing, something])
+    found = measured(both, both, ("a", "b"), ("dice", "iou", "hd95"), 1.0, None)
+    assert found == {("dice", "b"): 1.0, ("iou", "b"): 1.0, ("hd95", "b"): 0.0}
 
 
 def test_surfaces_a_voxel_apart_agree_within_a_voxel_and_not_within_half():

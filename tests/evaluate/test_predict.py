@@ -22,11 +22,12 @@ from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.scan import Scan
 from vesalius.data.steps import CropBorder
 from vesalius.errors import CheckpointError, SettingError
-from vesalius.evaluate import command, fewshot, network
+from vesalius.evaluate import command, network, segmentation
 from vesalius.evaluate.images import mask_names
 from vesalius.evaluate.metrics import dice, iou
 from vesalius.evaluate.network import Segmenter
 from vesalius.evaluate.predict import infer
+from vesalius.evaluate.repeats import Repeat
 from vesalius.models.decoder import UNet
 
 PHANTOM = "phantom:?bodies=5&size=64"
@@ -140,10 +141,12 @@ def test_the_card_of_a_saved_network_says_where_it_comes_from(saved: Path, tiny_
 
 
 def test_scratch_inherits_the_preparation_and_nothing_that_was_learned(tiny_run: Path, tmp_path: Path):
-    (_, trained), (name, scratch) = command._contestants([tiny_run, "scratch"], 0)
-    keep = network.keeper(tmp_path, name, scratch.card, open_dataset(PHANTOM), ("a",), "fewshot", fewshot.Config())
-    keep(UNet(scratch.backbone, 1, widths=(8,)), [], 0, 3, 7)
-    card = checkpoint.describe(tmp_path / "networks" / "scratch-all-3.safetensors")
+    study = command.Study(PHANTOM)
+    (_, trained), (name, scratch) = command._contestants([tiny_run, "scratch"], study)
+    config = segmentation.Config()
+    keep = network.keeper(tmp_path, name, scratch.card, open_dataset(PHANTOM), ("a",), "fewshot", config)
+    keep(UNet(scratch.backbone(7), 1, widths=(8,)), [], Repeat(4, 3, 7, ()), None)
+    card = checkpoint.describe(tmp_path / "networks" / "scratch-4-3.safetensors")
     assert (card.parent, len(card.data), card.notices, card.prepare) == (None, 1, [], trained.card.prepare)
 
 

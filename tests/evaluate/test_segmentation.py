@@ -51,6 +51,21 @@ def test_images_and_masks_are_moved_alike(ndim):
     assert images.mean((1, *range(2, images.ndim))).std() > 0  # zoomed
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_windows_are_cut_at_voxels_anywhere_inside(ndim):
+    """An image that is its own coordinates says where each window lies: whole, inside, and not always the same."""
+    at = torch.stack(torch.meshgrid(*[torch.arange(16.0)] * ndim, indexing="ij")) / 16
+    data = segmentation.Samples(at[None], torch.ones(1, 1, *(16,) * ndim), torch.ones(1, 1))
+    still = Config(size=16, window=8, batch=6, rotation=0, zoom=1, shift=0, light=0)
+    images, masks, _ = batch(data, still, generator(0))
+    assert images.shape[2:] == (8,) * ndim
+    corner = images.flatten(2)[:, :, 0]
+    steps = images.flatten(2) - corner[:, :, None]
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-4, rtol=0)  # one voxel is one voxel
+    assert len(corner.unique(dim=0)) == 6
+    assert masks.mean() > 0.9
+
+
 def test_small_sets_are_repeated_to_fill_a_batch():
     data = samples([subject(i) for i in range(3)], ("bright",), 16)
     assert len(batch(data, Config(size=16, batch=8), generator(0))[0]) == 8

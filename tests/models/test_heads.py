@@ -1,6 +1,9 @@
+from itertools import product
+
+import pytest
 import torch
 
-from vesalius.models.heads import projection
+from vesalius.models.heads import LinearHead, NonLinearHead, Residual, WithHead, enlarged, projection
 from vesalius.models.resnet import resnet
 
 
@@ -19,3 +22,88 @@ def test_with_norm_every_dimension_of_a_batch_is_standardised():
     z = projection(5, 7, 3, norm=True)(torch.randn(64, 5))
     torch.testing.assert_close(z.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(z.var(0, unbiased=False), torch.ones(3), atol=1e-2, rtol=0)
+
+
+def pyramid(ndim, sides, channels, seed=0):
+    """Noise: one level a side."""
+    draw = torch.Generator().manual_seed(seed)
+    return [torch.randn(2, c, *side, generator=draw) for c, side in zip(channels, sides, strict=True)]
+
+
+def halved(shape, levels):
+    """Sides of levels after ceil pooling."""
+    return [tuple(-(-side // 2**i) for side in shape) for i in range(levels)]
+
+
+def joined(levels, strides):
+    """(B, sum of C_i, *S_0): the vector of every voxel, cell by cell."""
+    shape = levels[0].shape[2:]
+    found = torch.empty(len(levels[0]), sum(level.shape[1] for level in levels), *shape)
+    for voxel in product(*map(range, shape)):
+        cells = [level[:, :, *(v * strides[0] // s for v in voxel)] for level, s in zip(levels, strides, strict=True)]
+        found[:, :, *voxel] = torch.cat(cells, 1)
+    return found
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_dense_heads_have_the_papers_numbers_of_parameters():
+    channels = [16 * 2**i for i in range(6)]
+    assert parameters(LinearHead(channels, 13, 3)) == 13_117  # methods, vox2vec section 2.2
+    assert parameters(NonLinearHead(channels, 13, 3)) == 968_029
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "strides"),
+    [
+        ((16, 24), (4, 8, 16), (1, 2, 4)),
+        ((13, 9), (4, 8, 16, 3), (2, 4, 8, 16)),
+        ((6, 7, 5), (3, 4, 5), (1, 2, 4)),
+        ((11, 7), (3, 4, 5), (16, 16, 16)),
+    ],
+)
+def test_the_linear_head_is_a_linear_classifier_of_the_joined_vector(shape, channels, strides):
+    sides = [tuple(-(-side * strides[0] // s) for side in shape) for s in strides]
+    levels, head = pyramid(len(shape), sides, channels), LinearHead(channels, 5, len(shape), strides)
+    matrix = torch.cat([level.weight.flatten(1) for level in head.levels], 1)
+    slow = torch.einsum("kc,bc...->bk...", matrix, joined(levels, strides))
+    slow += head.levels[0].bias.reshape(-1, *(1,) * len(shape))
+    torch.testing.assert_close(head(levels), slow, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("step", "side"), [((1, 2), 7), ((1, 3), 8), ((4, 16), 9), ((14, 14), 5), ((2, 3), 10)])
+def test_enlarging_takes_the_cell_that_covers_the_voxel(step, side):
+    cells = torch.arange(-(-side * step[0] // step[1]))
+    expected = [v * step[0] // step[1] for v in range(side)]
+    assert enlarged(cells[None, None], (side,), step).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize(("ndim", "shape"), [(2, (13, 9)), (3, (6, 7, 5))])
+def test_a_voxel_of_the_non_linear_head_sees_only_the_cells_above_it(ndim, shape):
+    channels = (4, 6, 8)
+    head, levels = NonLinearHead(channels, 3, ndim).eval(), pyramid(ndim, halved(shape, 3), channels)
+    before = head(levels)
+    assert before.shape == (2, 3, *shape)
+    levels[1][:, :, *(1,) * ndim] += 1  # covers voxels 2 and 3 along each axis
+    changed = (head(levels) - before).abs().sum((0, 1)) > 0
+    assert changed[(slice(2, 4),) * ndim].all()
+    assert changed.sum() == 2**ndim
+
+
+@pytest.mark.parametrize("kind", [LinearHead, NonLinearHead])
+def test_on_a_backbone_every_weight_of_the_head_learns_and_maps_have_the_images_shape(kind):
+    backbone = resnet(18)
+    network = WithHead(backbone, kind(backbone.channels, 2, 2, backbone.strides))
+    logits = network(torch.rand(2, 1, 50, 38))
+    assert logits.shape == (2, 2, 50, 38)
+    logits.square().mean().backward()
+    assert all(p.grad.abs().sum() > 0 for p in network.head.parameters())
+
+
+def test_a_residual_block_without_convolutions_is_the_identity():
+    block, x = Residual(3, 2), torch.randn(2, 3, 4, 5)
+    for p in block.layers[-1].parameters():
+        torch.nn.init.zeros_(p)
+    assert torch.equal(block(x), x)

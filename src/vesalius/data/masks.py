@@ -33,6 +33,15 @@ def read_label_map(path: Path, shape: tuple[int, ...], structures: int) -> Array
     return np.stack([values == value for value in range(1, structures + 1)])
 
 
+def read_bits(path: Path, shape: tuple[int, ...], structures: int) -> Array:
+    """(structures, H, W) bool: structure k where bit k of a pixel is set, so that they may overlap. DataError as above."""
+    values = _pixels(path, shape, colours=False)
+    if int(values.max()) >= 1 << structures:
+        reason = f"holds the value {int(values.max())}, out of range 0 to {(1 << structures) - 1}"
+        raise DataError(reason, file=path, remedy="One bit a structure, in their order.")
+    return np.stack([(values >> bit & 1).astype(bool) for bit in range(structures)])
+
+
 def mask_labels(planes: Mapping[str, Array | None], classes: Mapping[str, float] | None = None) -> Labels:
     """Labels of structure -> (H, W) bool, or None where it was not contoured. All None: no mask at all."""
     first = next((plane for plane in planes.values() if plane is not None), None)

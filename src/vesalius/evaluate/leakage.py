@@ -1,9 +1,9 @@
 """Was the test seen before? Test patients among those a run was pretrained on, test images among those trained on.
 
 A run's folder keeps keyed hashes of its pretraining patients beside their key (patients.json), so the patients of a test
-split are hashed with that key and looked up. The hashes do not say of which data set a patient was: names are compared
-where the run had the same data set, or where images without a data set of their own (a folder, a manifest) meet any
-other, since these may be the same files. Where a folder's patients were unknown, its files' names are looked up instead.
+split are hashed with that key and looked up: names are compared where the run had the same data set, or where images
+without a data set of their own (a folder, a manifest) meet any other, since these may be the same files. Where a folder's
+patients were unknown, its files' names are looked up instead.
 """
 
 import json
@@ -35,11 +35,18 @@ Splits = tuple[str, str]
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Keyed hashes of a run's patients, trained on and watched, and the names of its data sets."""
+    """Keyed hashes of a run's patients, trained on and watched: a set for each of its data sets, with the data set's name.
+
+    A sidecar of an older version does not say of which data set a patient was: one set then has all their names.
+    """
 
     key: bytes
-    patients: frozenset[str]
-    sources: frozenset[str]
+    known: tuple[tuple[frozenset[str], frozenset[str]], ...]
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The names of all data sets."""
+        return frozenset().union(*(names for names, _ in self.known))
 
 
 class Guard:
@@ -114,18 +121,17 @@ def pretraining(run: Path, below: tuple[Path, ...] = ()) -> Iterator[Pretraining
         yield from pretraining(Path(str(start or card.parent)).expanduser(), (*below, folder))
 
 
-def seen(data: Dataset, test: Sequence[str], known: Pretraining) -> set[str]:
-    """Patients of the images `test`, raw as the data set names them, who are among those of `known`."""
-    own = _name(data)
-    theirs = known.sources
-    if theirs and own not in theirs and not _open({own}) and not _open(theirs):
-        return set()  # two published data sets: equal names are chance
-    found = set()
-    for id in test:
-        patient, path = data.patient(id), data.path(id)
-        files = {"/".join(path.parts[-n:]) for n in range(1, DEPTH + 1)} if path and "folder" in theirs else set()
-        if any(key_hash(known.key, name) in known.patients for name in (patient, *files)):
-            found.add(patient)
+def seen(data: Dataset, test: Sequence[str], run: Pretraining) -> set[str]:
+    """Patients of the images `test`, raw as the data set names them, who are among those of `run`."""
+    own, found = _name(data), set()
+    for sources, patients in run.known:
+        if sources and own not in sources and not _open({own}) and not _open(sources):
+            continue  # two published data sets: equal names are chance
+        for id in test:
+            patient, path = data.patient(id), data.path(id)
+            files = {"/".join(path.parts[-n:]) for n in range(1, DEPTH + 1)} if path and "folder" in sources else set()
+            if any(key_hash(run.key, name) in patients for name in (patient, *files)):
+                found.add(patient)
     return found
 
 
@@ -166,13 +172,16 @@ def _kinship(data: Dataset, known: Pretraining) -> str:
 def _read(path: Path, sources: frozenset[str]) -> Pretraining:
     found = _object(path)
     try:
-        key, patients = bytes.fromhex(found["key"]), frozenset((*found["train"], *found["watch"]))
-        if not 1 <= len(key) <= 64 or not all(isinstance(patient, str) for patient in patients):
+        key, parts = bytes.fromhex(found["key"]), found.get("sources")
+        named = [({str(part["dataset"])}, part) for part in parts] if parts is not None else [(sources, found)]
+        known = tuple((frozenset(names), frozenset((*part["train"], *part["watch"]))) for names, part in named)
+        hashes = (patient for _, patients in known for patient in patients)
+        if not 1 <= len(key) <= 64 or not all(isinstance(patient, str) for patient in hashes):
             raise ValueError("not a key and hashes")
     except (KeyError, TypeError, ValueError) as error:
         reason = "is no list of hashed patients (key, train, watch)"
         raise DataError(reason, file=path, remedy="Restore it from the run.") from error
-    return Pretraining(key, patients, sources)
+    return Pretraining(key, known)
 
 
 def _object(path: Path) -> dict[str, Any]:

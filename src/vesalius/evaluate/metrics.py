@@ -5,12 +5,14 @@ either.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from vesalius.settings import unknown
 
 Mask = NDArray[np.bool_]
 
@@ -52,12 +54,29 @@ def surface_dice(found: Mask, truth: Mask, tolerance: float, spacing: Sequence[f
     return float(share)
 
 
-def overlaps(found: Mask, truth: Mask, names: Sequence[str]) -> Mapping[tuple[str, str], float]:
-    """(K, *S) twice and K names -> (metric, structure) -> dice and iou, those that are defined."""
+OVERLAPS = {"dice": dice, "iou": iou}
+DISTANCES = ("hd95", "surface_dice")
+
+
+def measured(
+    found: Mask,
+    truth: Mask,
+    names: Sequence[str],
+    metrics: Sequence[str],
+    tolerance: float,
+    spacing: Sequence[float] | None,
+) -> Mapping[tuple[str, str], float]:
+    """(K, *S) twice and K names -> (metric, structure) -> value, those that are defined. SettingError: no such metric."""
+    ways: dict[str, Callable[[Mask, Mask], float]] = {
+        **OVERLAPS,
+        "hd95": lambda a, b: hausdorff95(a, b, spacing),
+        "surface_dice": lambda a, b: surface_dice(a, b, tolerance, spacing),
+    }
+    for metric in metrics:
+        if metric not in ways:
+            raise unknown(metric, metric, tuple(ways), "metric")
     values = {
-        (metric.__name__, name): metric(a, b)
-        for metric in (dice, iou)
-        for name, a, b in zip(names, found, truth, strict=True)
+        (metric, name): ways[metric](a, b) for metric in metrics for name, a, b in zip(names, found, truth, strict=True)
     }
     return {key: value for key, value in values.items() if np.isfinite(value)}
 

@@ -1,7 +1,7 @@
 """A fine-tuned segmentation network as one file: encoder and decoder, and a card from which both are built again."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from vesalius.data.datasets import Dataset, facts
 from vesalius.data.prepare import steps_from_json
 from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
-from vesalius.evaluate import fewshot
+from vesalius.evaluate.repeats import Repeat
 from vesalius.features.subjects import Subject
 from vesalius.models.decoder import UNet
 from vesalius.settings import to_dict
 
 KIND = "segmentation"
 FOLDER = "networks"  # below the folder of the results
-SCRATCH = "scratch"  # a run by this name: the network of the first run, with random weights
+SCRATCH = ("scratch", "random")  # runs by these names: the network of the first run, with random weights
 
 
 @dataclass(frozen=True)
@@ -76,37 +76,28 @@ def save(
     checkpoint.write(path, network.state_dict(), own)
 
 
-def saved_as(folder: Path, run: str, shots: int, draw: int) -> Path:
-    """Where the network of one training is kept: FOLDER/networks/RUN-SHOTS-DRAW.safetensors."""
+def saved_as(folder: Path, run: str, shots: int, draw: int, fold: int | None = None) -> Path:
+    """Where the network of one training is kept: FOLDER/networks/RUN-SHOTS-DRAW(-FOLD).safetensors."""
     plain = re.sub(r"[^.\w-]+", "_", run)
-    return folder / FOLDER / f"{plain}-{shots or 'all'}-{draw}.safetensors"
+    return folder / FOLDER / f"{plain}-{shots}-{draw}{'' if fold is None else f'-{fold}'}.safetensors"
 
 
 def keeper(
-    folder: Path,
-    run: str,
-    encoder: Card,
-    dataset: Dataset,
-    structures: Sequence[str],
-    method: str,
-    config: fewshot.Config,
-) -> fewshot.Keep:
-    """What `fewshot.rows` calls with each trained network, to save it below `folder`."""
+    folder: Path, run: str, encoder: Card, dataset: Dataset, structures: Sequence[str], method: str, config: Any
+) -> Callable[[UNet, Sequence[Subject], Repeat, int | None], None]:
+    """What is called with each trained network, the images it saw, and which training it was: saves it below `folder`."""
     about = facts(dataset)
-    parent = None if encoder.method == SCRATCH else run
+    parent = None if encoder.method in SCRATCH else run
     named = {
         "dataset": about.name if about else type(dataset).__module__,
         "licence": about.licence if about else "unknown",
     }
 
-    def keep(network: UNet, own: Sequence[Subject], shots: int, draw: int, seed: int) -> None:
-        path = saved_as(folder, run, shots, draw)
-        how = {"shots": shots, "draw": draw, "seed": seed, "train": to_dict(config.train)}
+    def keep(network: UNet, own: Sequence[Subject], repeat: Repeat, fold: int | None) -> None:
+        path = saved_as(folder, run, repeat.shots, repeat.draw, fold)
+        how = {"shots": repeat.shots, "draw": repeat.draw, "fold": fold, "seed": repeat.seed, "train": to_dict(config)}
         source = {**named, "images": len(own), "patients": len({subject.patient for subject in own})}
-        save(
-            path, network, encoder, structures, config.train.size,
-            parent=parent, method=method, config=how, data=[source],
-        )  # fmt: skip
+        save(path, network, encoder, structures, config.size, parent=parent, method=method, config=how, data=[source])
 
     return keep
 

@@ -6,9 +6,10 @@ is measured. DIFFERENCES: a number of steps in place of epochs with early stoppi
 have the same budget and no validation patients are needed; validation there got random augmentation.
 """
 
-import math
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,28 +18,42 @@ from torch import Tensor
 from torch.nn import functional
 
 from vesalius.chance import generator
-from vesalius.errors import DataError
+from vesalius.errors import DataError, SettingError
+from vesalius.evaluate.augment import moved, which
+from vesalius.evaluate.outcome import Outcome
+from vesalius.evaluate.schedule import optimiser, pace, rates
 from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import soft_dice
 from vesalius.models.decoder import UNet
+from vesalius.settings import least
 from vesalius.space.warp import about_centre, axis_rotation, inverse
 
 
 @dataclass(frozen=True)
 class Config:
-    """size: side at which the network sees images, px. frozen: share of the steps in which only the decoder learns.
-    rotation (degrees), zoom (factor), shift (share of a side), light (factor): ends of the augmentation's ranges."""
+    """size: side to which images are resized, px. window: side of the squares (cubes) cut from them, at random places, for
+    training; 0: whole images. Prediction is of whole images. frozen: share of the steps in which only the decoder learns.
+    ramp: share after these in which the backbone's rate rises. rotation (degrees), zoom (factor), shift (share of a side),
+    light (factor): ends of the augmentation's ranges."""
 
     size: int = 224
+    window: int = 0
     steps: int = 400
     batch: int = 8
     lr: float = 1e-3
     frozen: float = 0.0
+    ramp: float = 0.0
     rotation: float = 10.0
     zoom: float = 1.15
     shift: float = 0.05
     light: float = 0.2
+
+    def __post_init__(self) -> None:
+        least(self, 1, "size", "steps", "batch")
+        least(self, 0, "window", "lr", "frozen", "ramp", "rotation", "shift", "light")
+        if self.window > self.size:
+            raise SettingError(f"window {self.window} of images of {self.size}", remedy="Give a smaller --window.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,26 +93,14 @@ def train(
 ) -> list[float]:
     """`network` learns in place; the loss of every step. Draws follow from (seed, step) alone."""
     network.train()
-    own = list(network.backbone.parameters())
-    rest = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
-    optimiser = torch.optim.Adam([{"params": own}, {"params": rest}], lr=config.lr)
-    losses = []
+    adam, losses = optimiser(network, network.backbone), []
     for step in range(config.steps):
-        waits = step < config.frozen * config.steps
-        for parameter in own:
-            parameter.requires_grad_(not waits)
-        if waits:
-            network.backbone.eval()  # statistics of its norms stay, too
-        else:
-            network.backbone.train()
-        rate = config.lr * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        pace(adam, network.backbone, rates(step, config.steps, config.lr, config.frozen, config.ramp))
         images, masks, known = batch(data, config, generator(seed, step))
         loss = soft_dice(network(images), masks, known)
-        optimiser.zero_grad(set_to_none=True)
+        adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        adam.step()
         losses.append(float(loss.detach()))
         if progress is not None:
             progress(step + 1, config.steps)
@@ -105,23 +108,28 @@ def train(
 
 
 def batch(data: Samples, config: Config, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Images and masks moved alike, images lit differently: (B, C, *size), (B, K, *size), (B, K)."""
-    n = len(data.images)
-    chosen = torch.from_numpy(
-        np.concatenate([rng.permutation(n) for _ in range(-(-config.batch // n))])[: config.batch]
-    )
+    """Images and masks moved alike, images lit differently: (B, C, *S), (B, K, *S), (B, K); S of `size`, or of `window`."""
+    chosen = which(rng, len(data.images), config.batch)
     shape = tuple(data.images.shape[2:])
     moves = torch.stack([_grid_matrix(rng, shape, config) for _ in range(config.batch)])
-    both = torch.cat([data.images[chosen], data.masks[chosen]], 1)
-    grid = functional.affine_grid(moves, list(both.shape), align_corners=False)
-    moved = functional.grid_sample(both, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    target = (config.window,) * len(shape) if config.window else shape
+    if config.window:
+        moves = torch.stack([_windowed(rng, move, config.window, shape) for move in moves])
+    both = moved(torch.cat([data.images[chosen], data.masks[chosen]], 1), moves, target)
     channels = data.images.shape[1]
     light, contrast = (
         torch.from_numpy(rng.uniform(-config.light, config.light, (config.batch, *(1,) * (both.ndim - 1)))).float()
         for _ in range(2)
     )
-    images = ((moved[:, :channels] - 0.5) * (1 + contrast) + 0.5 + light / 2).clamp(0, 1)
-    return images, moved[:, channels:], data.known[chosen]
+    images = ((both[:, :channels] - 0.5) * (1 + contrast) + 0.5 + light / 2).clamp(0, 1)
+    return images, both[:, channels:], data.known[chosen]
+
+
+def _windowed(rng: np.random.Generator, move: Tensor, window: int, shape: tuple[int, ...]) -> Tensor:
+    """`move` of a window of the result, at a random place inside it."""
+    share = torch.tensor([window / side for side in reversed(shape)])
+    middle = torch.from_numpy(rng.uniform(-1, 1, len(shape))).float() * (1 - share)
+    return torch.cat([move[:, :-1] * share, (move[:, :-1] @ middle + move[:, -1])[:, None]], 1)
 
 
 def _grid_matrix(rng: np.random.Generator, shape: tuple[int, ...], config: Config) -> Tensor:
@@ -146,3 +154,21 @@ def predict(network: UNet, subjects: Sequence[Subject], size: int) -> Iterator[N
             mode = "bilinear" if len(subject.shape) == 2 else "trilinear"
             full = functional.interpolate(logits, subject.shape, mode=mode, align_corners=False)
         yield full[0].sigmoid().numpy()
+
+
+class FineTuning:
+    """U-Nets on copies of one backbone, each trained on some of `pool`; its own weights never change."""
+
+    def __init__(
+        self, backbone: Any, pool: Sequence[Subject], test: Sequence[Subject], names: Sequence[str], config: Config
+    ) -> None:
+        self.backbone, self.pool, self.test, self.names, self.config = backbone, pool, test, names, config
+
+    def run(self, own: Sequence[int], seed: int) -> Outcome:
+        """Train on the subjects `own` of the pool; the decoder's first weights follow from `seed`, for every encoder."""
+        torch.manual_seed(seed)
+        network = UNet(copy.deepcopy(self.backbone), len(self.names))
+        data = samples([self.pool[i] for i in own], self.names, self.config.size)
+        train(network, data, self.config, seed)
+        learned = sum(p.numel() for p in network.parameters())
+        return Outcome(predict(network, self.test, self.config.size), learned, network)

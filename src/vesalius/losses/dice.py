@@ -1,6 +1,7 @@
 """Soft Dice, as the papers of segmentation use it: pure functions of logits and masks."""
 
 from torch import Tensor
+from torch.nn import functional
 
 
 def soft_dice(logits: Tensor, masks: Tensor, known: Tensor | None = None, smooth: float = 1.0) -> Tensor:
@@ -17,3 +18,32 @@ def soft_dice(logits: Tensor, masks: Tensor, known: Tensor | None = None, smooth
     axes = (0, *range(2, g.ndim))
     both, total = (p * g).sum(axes), p.sum(axes) + g.sum(axes)
     return (1 - (2 * both + smooth) / (total + smooth)).mean()
+
+
+def squared_dice(logits: Tensor, masks: Tensor, known: Tensor | None = None, smooth: float = 1.0) -> Tensor:
+    """(B, K, *S) logits and masks in 0..1 -> mean over images and structures of 1 - 2 sum(pg) / (sum(p^2) + sum(g^2) + 1).
+
+    known: (B, K), 0 where a structure was not contoured: left out of the mean. vox2vec, methods section 2.2; since `smooth`
+    is in the denominator alone, an empty mask costs 1 whatever is predicted: cross entropy must teach it.
+    """
+    p, g = logits.sigmoid().float(), masks.float()
+    axes = tuple(range(2, g.ndim))
+    ratio = 2 * (p * g).sum(axes) / (p.square().sum(axes) + g.square().sum(axes) + smooth)
+    return _mean(1 - ratio, known)
+
+
+def entropy_and_dice(logits: Tensor, masks: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B, K, *S) logits and masks in 0..1 -> binary cross entropy, mean over voxels, plus `squared_dice`; vox2vec's loss.
+
+    known: (B, K), 0 where a structure was not contoured: it counts in neither. 0 where nothing is known.
+    """
+    each = functional.binary_cross_entropy_with_logits(logits.float(), masks.float(), reduction="none")
+    return _mean(each.flatten(2).mean(2), known) + squared_dice(logits, masks, known)
+
+
+def _mean(values: Tensor, known: Tensor | None) -> Tensor:
+    """Of (B, K), over what is known."""
+    if known is None:
+        return values.mean()
+    weight = known.to(values)
+    return (values * weight).sum() / weight.sum().clamp(min=1)

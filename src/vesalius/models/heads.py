@@ -1,6 +1,21 @@
-"""Heads: small networks from a backbone's features to the space where the loss lives."""
+"""Heads: small networks from a backbone's features to the space where the loss lives.
 
-from torch import nn
+The dense heads are vox2vec's (Goncharov et al., MICCAI 2023), on any pyramid: what K maps can be told of a voxel from the
+features of all levels above it, by a linear map or by perceptrons; no kernel is wider than one voxel, so that what is
+learned of the surroundings is the backbone's own. Layers are composed from the paper's text and its numbers of parameters.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesalius.models.backbone import Backbone
+from vesalius.models.resnet import NORM
+
+CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
 def projection(inside: int, hidden: int, outside: int, norm: bool = False) -> nn.Sequential:
@@ -18,3 +33,103 @@ def projection(inside: int, hidden: int, outside: int, norm: bool = False) -> nn
         )
         return nn.Sequential(*plain, last)
     return nn.Sequential(nn.Linear(inside, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outside))
+
+
+class LinearHead(nn.Module):
+    """A linear classifier of every voxel v on its features at floor(v / ratio) of all levels, joined; as sums of maps.
+
+    Convolution and nearest upsampling commute, so each level is mapped to K before it is enlarged: K maps are enlarged in
+    place of sum(C_i), to the same result.
+    """
+
+    def __init__(self, channels: Sequence[int], outputs: int, ndim: int, strides: Sequence[int] | None = None) -> None:
+        """channels: of the levels, finest first. strides: of the levels; each twice the finer one's by default."""
+        super().__init__()
+        self.steps = _steps(channels, strides)
+        self.levels = nn.ModuleList(CONV[ndim](c, outputs, 1, bias=i == 0) for i, c in enumerate(channels))
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """[(B, C_i, *S_i), ...], finest first -> logits (B, K, *S_0)."""
+        *finer, x = (level(features) for level, features in zip(self.levels, pyramid, strict=True))
+        for y, step in zip(reversed(finer), reversed(self.steps), strict=True):
+            x = y + enlarged(x, y.shape[2:], step)
+        return x  # type: ignore[no-any-return]
+
+
+class NonLinearHead(nn.Module):
+    """The decoder of vox2vec's FPN with kernels of one voxel, one residual block a level, and a last convolution to K."""
+
+    def __init__(self, channels: Sequence[int], outputs: int, ndim: int, strides: Sequence[int] | None = None) -> None:
+        """channels: of the levels, finest first. strides: of the levels; each twice the finer one's by default."""
+        super().__init__()
+        self.steps = _steps(channels, strides)
+        self.lateral = nn.ModuleList(CONV[ndim](c, c, 1) for c in channels[:-1])
+        self.up = nn.ModuleList(CONV[ndim](coarse, fine, 1) for fine, coarse in pairwise(channels))
+        self.blocks = nn.ModuleList(Residual(c, ndim) for c in channels)
+        self.final = CONV[ndim](channels[0], outputs, 1)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """[(B, C_i, *S_i), ...], finest first -> logits (B, K, *S_0)."""
+        x = self.blocks[-1](pyramid[-1])
+        for i in reversed(range(len(self.steps))):
+            y = self.lateral[i](pyramid[i])
+            x = self.blocks[i](y + enlarged(self.up[i](x), y.shape[2:], self.steps[i]))
+        logits: Tensor = self.final(x)
+        return logits
+
+
+class Residual(nn.Module):
+    """Twice norm, ReLU, convolution, and the identity beside: (B, C, *S) -> (B, C, *S). He et al., ECCV 2016."""
+
+    def __init__(self, channels: int, ndim: int, kernel: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(
+            layer
+            for _ in range(2)
+            for layer in (
+                NORM[ndim](channels), nn.ReLU(inplace=True), CONV[ndim](channels, channels, kernel, padding=kernel // 2)
+            )
+        ))  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, C, *S)."""
+        return x + self.layers(x)  # type: ignore[no-any-return]
+
+
+class WithHead(nn.Module):
+    """A backbone under a dense head: (B, C, *S) in 0..1 -> logits (B, K, *S)."""
+
+    def __init__(self, backbone: nn.Module, head: LinearHead | NonLinearHead) -> None:
+        super().__init__()
+        assert isinstance(backbone, Backbone)
+        self.backbone, self.head = backbone, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, *S) in 0..1 -> (B, K, *S)."""
+        return spread(self.head(self.backbone(images)), images.shape[2:])
+
+
+def spread(logits: Tensor, shape: Sequence[int]) -> Tensor:
+    """(B, K, *S_0) -> (B, K, *shape), linear between the middles of cells."""
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    return functional.interpolate(logits, tuple(shape), mode=mode, align_corners=False)
+
+
+def enlarged(x: Tensor, shape: Sequence[int], step: tuple[int, int] = (1, 2)) -> Tensor:
+    """(B, C, *S) -> (B, C, *shape): voxel v holds x at floor(v * step[0] / step[1]), the last cell at most.
+
+    step: strides of the finer and of the coarser level. Sides that are no multiple are cropped, as after ceil pooling.
+    """
+    fine, coarse = step
+    for axis, side in enumerate(shape, 2):
+        if side != x.shape[axis] or fine != coarse:
+            cells = torch.arange(side, device=x.device) * fine // coarse
+            x = x.index_select(axis, cells.clamp(max=x.shape[axis] - 1))
+    return x
+
+
+def _steps(channels: Sequence[int], strides: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
+    """(stride of the finer, stride of the coarser) of each two neighbouring levels."""
+    known = [2**i for i in range(len(channels))] if strides is None else strides
+    assert len(known) == len(channels)
+    return tuple(pairwise(known))

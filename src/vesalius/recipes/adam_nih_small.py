@@ -12,13 +12,10 @@ The three runs share data, network, seed, steps, crops, augmentations, optimiser
   moco_windows  crops from a random window of 1, 1/4, 1/16 of the image: Adam's scales, but no place, and no pruner
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from vesalius import checkpoint, results, zoo
-from vesalius.errors import SettingError
-from vesalius.recipes.tables import curves
+from vesalius.recipes import variants
 
 DATA = ("chestxray14:{}/cxr/nih?table=labels.csv", "folder:{}/cxr/hannover?manifest=metadata.csv")
 EXCLUDED = "splits/nih_test_patients.txt"
@@ -49,7 +46,7 @@ METHOD: dict[str, Any] = {
     "groups": 2,  # 32 images a group: with 8 or 16 the shuffled keys' statistics drown what is to be learned
     "head_norm": True,  # without it embeddings stay within a narrow cone for hundreds of steps, and the pruner takes all
 }
-RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+RUNS: variants.Variants = {
     "adam": ("adam", {"levels": (0, 2, 4), "prune_from": 0.9}),  # the pruner waits until the embeddings have spread
     "moco": ("moco", {"windows": (0, 0, 0), "flip": 0.0}),  # no flip: left and right differ in Adam's runs too
     "moco_windows": ("moco", {"windows": (0, 2, 4), "flip": 0.0}),
@@ -75,31 +72,8 @@ def main(
         seed: of crops, networks and banks
         record: root of a checkout: write the finished runs' numbers and encoders into it, and train nothing
     """
-    import vesalius
-
-    if only and only not in RUNS:
-        raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(RUNS)}.")
     if record:
-        write_down(Path(out), Path(record))
+        variants.write_down(RUNS, Path(out), Path(record), NAME, "chestxray14 + hannover")
         return
-    for name, (method, own) in RUNS.items():
-        if only in ("", name):
-            folder = Path(out) / name
-            sources = [source.format(data) for source in DATA]
-            settings = {**SETTINGS, "seed": seed, "exclude_patients": f"{data}/{EXCLUDED}", "method": {**METHOD, **own}}
-            resume = (folder / "config.json").exists()
-            print(vesalius.pretrain(method, *sources, out=folder, resume=resume, **settings))
-
-
-def write_down(out: Path, root: Path) -> None:
-    """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results, encoders in bf16 to weights/."""
-    folder, weights = root / "src/vesalius/recipes/results", root / "weights"
-    runs = {name: out / name for name in RUNS if (out / name / "encoder.safetensors").exists()}
-    rows = folder / f"{NAME}.jsonl"
-    rows.unlink(missing_ok=True)
-    for name, run in runs.items():
-        results.append(rows, curves.rows(run, name, "chestxray14 + hannover"))
-        zoo.export(run, weights / f"{NAME}-{name}.safetensors", bf16=True)
-    checkpoint.write_bytes(folder / f"{NAME}.csv", curves.curve(runs).encode())
-    about = {"hardware": curves.hardware(), "data": zoo.load(next(iter(runs.values()))).card.data}
-    checkpoint.write_bytes(folder / f"{NAME}.json", (json.dumps(about, indent=2) + "\n").encode())
+    settings = {**SETTINGS, "seed": seed, "exclude_patients": f"{data}/{EXCLUDED}"}
+    variants.pretrain(RUNS, [source.format(data) for source in DATA], Path(out), settings, METHOD, only)

@@ -63,7 +63,7 @@ def open_sources(
     """
     if not run.data:
         raise DataError("no data given", remedy="Give a folder of images, NAME:PATH, or phantom.")
-    steps = steps_for(run.ndim, run.size, grey=run.grey)
+    steps = steps_for(run.ndim, run.size, run.spacing or None, run.grey, run.body)
     datasets = [open_dataset(spec) for spec in run.data]
     chosen = _chosen(run, datasets)
     enough(len(_hold_out(_who(datasets, chosen), run.holdout, run.seed)[0]))
@@ -82,18 +82,26 @@ def open_sources(
         train=Scans(caches, [(number, at) for _, number, at in train]),
         watch=Scans(caches, [(number, at) for _, number, at in watch]),
         facts=[_about(source) for source in sources],
-        patients=_hashed(train, watch),
+        patients=_hashed([_name(dataset) for dataset in datasets], train, watch),
         set_aside=aside,
         prepare=steps_to_json(steps),
     )
 
 
-def prepare_only(spec: str, ndim: int, size: int, cache: str, grey: bool = True) -> str:
+def prepare_only(
+    spec: str,
+    ndim: int,
+    size: int,
+    cache: str,
+    grey: bool = True,
+    spacing: tuple[float, ...] = (),
+    body: bool = False,
+) -> str:
     """Fill the cache with a data set; the sentence that says what came of it."""
     if ndim not in (2, 3) or size < 1:
         raise SettingError(f"ndim {ndim}, size {size}", remedy="ndim is 2 or 3, and size at least 1.")
     dataset = open_dataset(spec)
-    steps = steps_for(ndim, size, grey=grey)
+    steps = steps_for(ndim, size, spacing or None, grey, body)
     built = build(dataset, dataset.ids, steps, _root(cache), progress=shower(f"preparing {spec}"))
     _say_set_aside(_unreadable(built))
     return (
@@ -164,15 +172,16 @@ def _hold_out(who: list[Who], share: float, seed: int) -> tuple[list[Who], list[
     return [w for w in who if f"{w[1]}-{w[2]}" not in out], [w for w in who if f"{w[1]}-{w[2]}" in out]
 
 
-def _hashed(train: list[Who], watch: list[Who]) -> dict[str, Any]:
-    """Keyed hashes of the patients, with their key: enough to ask whether a known patient is among them, not who they are."""
+def _hashed(names: Sequence[str], train: list[Who], watch: list[Who]) -> dict[str, Any]:
+    """Keyed hashes of the patients of each data set, with their key: enough to ask whether a known patient is among them,
+    not who they are. names: of the data sets."""
     salt = secrets.token_bytes(32)
-    sets = {"train": train, "watch": watch}
-    names = {split: {patient.split("/", 1)[1] for patient, _, _ in some} for split, some in sets.items()}
-    return {
-        "key": salt.hex(),
-        **{split: sorted(key_hash(salt, name) for name in some) for split, some in names.items()},
-    }
+
+    def hashes(some: list[Who], number: int) -> list[str]:
+        return sorted({key_hash(salt, patient.split("/", 1)[1]) for patient, n, _ in some if n == number})
+
+    every = [{"dataset": name, "train": hashes(train, n), "watch": hashes(watch, n)} for n, name in enumerate(names)]
+    return {"key": salt.hex(), "sources": every}
 
 
 def _about(source: Source) -> dict[str, Any]:
@@ -181,7 +190,7 @@ def _about(source: Source) -> dict[str, Any]:
     entries: list[Entry] = [source.built.cache.entries[at] for at in source.used]
     contents = "".join(sorted(entry.content for entry in entries))
     return {
-        "dataset": known.name if known else type(source.dataset).__module__,
+        "dataset": _name(source.dataset),
         "licence": known.licence if known else "unknown",
         "images": len(entries),
         "patients": len({entry.patient for entry in entries}),
@@ -189,6 +198,11 @@ def _about(source: Source) -> dict[str, Any]:
         "excluded": len(source.dataset.ids) - len(source.asked),
         "fingerprint": hashlib.blake2b(contents.encode(), digest_size=16).hexdigest(),
     }
+
+
+def _name(dataset: Dataset) -> str:
+    known = facts(dataset)
+    return known.name if known else type(dataset).__module__
 
 
 def _say_set_aside(aside: list[dict[str, str]]) -> None:

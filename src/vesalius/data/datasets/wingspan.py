@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vesalius.data.datasets import Facts, OnDisk
+from vesalius.data.masks import read_bits
 from vesalius.data.scan import Array, Labels
 from vesalius.data.tables import Row, locate, near, read_list, read_table
 from vesalius.data.walk import by_stem, image_files
@@ -71,7 +72,8 @@ class Dataset(OnDisk):
     def labels(self, id: str, /) -> Labels:
         """Masks of lungs and heart, (3, H, W), and eight landmarks (row, column) in pixels."""
         self.path(id)
-        mask = _read_mask(self._mask_path(id)) if self._mask_path(id).exists() else None
+        path = self._mask_path(id)
+        mask = read_bits(path, self.read(id).shape, len(STRUCTURES)) if path.exists() else None
         known = None if mask is None else np.ones(len(STRUCTURES), bool)
         row = self._landmarks.get(id, {})
         points = {name: point for name in LANDMARKS if (point := _point(row, name)) is not None}
@@ -106,17 +108,3 @@ def _point(row: Row, name: str) -> Array | None:
     """(row, column) from the columns NAME_y and NAME_x; None where blank."""
     y, x = row.get(f"{name}_y", ""), row.get(f"{name}_x", "")
     return np.array((float(y), float(x))) if x and y else None
-
-
-def _read_mask(path: Path) -> Array:
-    """(3, H, W) bool from the bits of an 8-bit PNG."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            bits = np.asarray(image)
-    except OSError as error:
-        raise DataError(f"is not a readable mask ({error})", file=path, remedy="Copy it again.") from None
-    if bits.ndim != 2 or bits.dtype != np.uint8:
-        raise DataError(f"is {bits.dtype} {bits.shape}, not 8-bit grey", file=path, remedy="Copy it again.")
-    return np.stack([(bits >> bit & 1).astype(bool) for bit in range(len(STRUCTURES))])

@@ -1,0 +1,42 @@
+"""Studies of transfer that share encoders: measured one after the other into one file, gone on with, written down."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vesalius import checkpoint, results
+from vesalius.errors import SettingError
+from vesalius.evaluate.command import Study, evaluate
+from vesalius.recipes.tables import curves
+from vesalius.settings import to_dict
+from vesalius.zoo import Runs
+
+KEPT = ("dice", "auc", "ap")  # IoU follows from Dice; pictures and scores of patients are not handed on
+
+
+def measure(studies: Mapping[str, tuple[Runs, Study]], out: Path, only: str) -> None:
+    """Each of `studies`, the encoders and what is asked of them, into OUT/results.jsonl. only: one of them, or "".
+
+    SettingError: there is none of that name.
+    """
+    if only and only not in studies:
+        raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(studies)}.")
+    for name, (runs, study) in studies.items():
+        if only in ("", name):
+            print(f"{name}: {study.protocol} on {study.data.split(':')[0]}")
+            print(evaluate(runs, out, study))
+
+
+def write_down(studies: Mapping[str, tuple[Runs, Study]], out: Path, root: Path, name: str) -> None:
+    """The rows in OUT to recipes/results of a checkout, small enough to keep: four digits, the head of each patient's hash;
+    and beside them the settings and the hardware. name: of the recipe."""
+    folder = root / "src/vesalius/recipes/results"
+    rows = [row for row in results.read(out / results.FILE) if row.name in KEPT]
+    results.write(
+        folder / f"{name}.jsonl",
+        [replace(row, value=round(row.value, 4), patient=row.patient[:8], artefact="") for row in rows],
+    )
+    settings = {key: {**to_dict(study), "data": study.data.split(":")[0]} for key, (_, study) in studies.items()}
+    about = {"hardware": curves.hardware(), "studies": settings}
+    checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())

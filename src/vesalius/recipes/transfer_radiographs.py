@@ -1,0 +1,57 @@
+"""Findings in radiographs, by linear probing: any finding in NIH's, pneumonia in Kermany's, for adam_nih_small's encoders.
+
+Command: vesalius run transfer_radiographs. Time: minutes, on one CPU core.
+Data: NIH ChestX-ray14, a thousand of its images, the 136 patients of a fixed list to test on, kept out of pretraining (the
+others' images were seen there, without labels); Kermany's children, 1,001 images to train on, the official 618 to test on.
+The paper's numbers: none for these tasks; on the 14 findings of all of ChestX-ray14, fine-tuned: Adam 81.7, MoCo-v2 80.4,
+random 80.3 (mean AUC).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vesalius.evaluate.command import Study
+from vesalius.evaluate.repeats import Plan
+from vesalius.recipes import transfer
+from vesalius.recipes.adam_nih_small import NAME as PRETRAINED
+from vesalius.recipes.adam_nih_small import RUNS
+from vesalius.zoo import Runs
+
+NAME = Path(__file__).stem
+NIH = "chestxray14:{0}/cxr/nih?table=labels.csv&task=any&test_patients={0}/splits/nih_test_patients.txt"
+KERMANY = "kermany:{0}/cxr/kermany"
+
+
+def studies(data: str, weights: str) -> Mapping[str, tuple[Runs, Study]]:
+    """Logistic regression on frozen features, beside those of random weights."""
+    runs: dict[str, str | Path] = {name: Path(weights) / f"{PRETRAINED}-{name}.safetensors" for name in RUNS}
+    runs["random"] = "random"
+    root = Path(data).resolve()
+    shares = Plan(shares=(0.01, 0.1, 1.0), draws=5)
+    return {
+        "nih": (runs, Study(NIH.format(root), "linear", plan=shares, settings={"size": 128})),
+        "kermany": (runs, Study(KERMANY.format(root), "linear", plan=shares, settings={"size": 128})),
+    }
+
+
+def main(
+    data: str = "../shared/data",
+    weights: str = "weights",
+    out: str = f"runs/{NAME}",
+    only: str = "",
+    record: str = "",
+) -> None:
+    """Measure adam, moco, moco_windows and random weights, or go on with it.
+
+    Args:
+        data: folder that holds cxr/nih, cxr/kermany and splits/nih_test_patients.txt
+        weights: folder of the encoders
+        out: folder of rows and scores
+        only: one of nih, kermany
+        record: root of a checkout: write the rows into it, and measure nothing
+    """
+    found = studies(data, weights)
+    if record:
+        transfer.write_down(found, Path(out), Path(record), NAME)
+    else:
+        transfer.measure(found, Path(out), only)

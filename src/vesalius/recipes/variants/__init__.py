@@ -1,0 +1,51 @@
+"""Several pretrainings that differ in little: trained one after the other or side by side, gone on with, written down."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vesalius import checkpoint, results, zoo
+from vesalius.errors import SettingError
+from vesalius.recipes.tables import curves
+
+Variants = Mapping[str, tuple[str, Mapping[str, Any]]]  # name of a run -> method, its own settings
+
+
+def pretrain(
+    variants: Variants,
+    sources: Sequence[str],
+    out: Path,
+    settings: Mapping[str, Any],
+    method: Mapping[str, Any],
+    only: str,
+) -> None:
+    """Train each of `variants` into OUT/NAME, or go on with it. settings: of all; method: of all methods.
+
+    only: one of them, or "" for all. SettingError: there is none of that name.
+    """
+    import vesalius
+
+    if only and only not in variants:
+        raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(variants)}.")
+    for name, (kind, own) in variants.items():
+        if only in ("", name):
+            folder = out / name
+            resume = (folder / "config.json").exists()
+            print(vesalius.pretrain(kind, *sources, out=folder, resume=resume, **settings, method={**method, **own}))
+
+
+def write_down(variants: Variants, out: Path, root: Path, name: str, data: str, weights: bool = True) -> None:
+    """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results; with `weights`, the encoders
+    in bf16 to weights/. root: of a checkout. name: of the recipe. data: in words."""
+    folder = root / "src/vesalius/recipes/results"
+    runs = {run: out / run for run in variants if (out / run / "encoder.safetensors").exists()}
+    rows = folder / f"{name}.jsonl"
+    rows.unlink(missing_ok=True)
+    for run, path in runs.items():
+        results.append(rows, curves.rows(path, run, data))
+        if weights:
+            zoo.export(path, root / "weights" / f"{name}-{run}.safetensors", bf16=True)
+    checkpoint.write_bytes(folder / f"{name}.csv", curves.curve(runs).encode())
+    about = {"hardware": curves.hardware(), "data": zoo.load(next(iter(runs.values()))).card.data}
+    checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
