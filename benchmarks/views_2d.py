@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from vesalius.chance import generator
-from vesalius.data import cache
+from vesalius.data import handles
 from vesalius.data.build import build
+from vesalius.data.cache import CachedScan
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import RADIOGRAPH
 from vesalius.methods import adam
@@ -32,7 +33,7 @@ CONFIG, GROUP = adam.Config(), 8
 STAGES = range(CONFIG.stages)
 
 
-def our_views(scans: Sequence[cache.CachedScan], seed: int) -> dict[str, torch.Tensor]:
+def our_views(scans: Sequence[CachedScan], seed: int) -> dict[str, torch.Tensor]:
     """x1, x2 (V, 1, 224, 224): a pair of views of every scan at every level."""
     samples = [
         adam.crops(generator(seed, stage, scan.index), scan, CONFIG, stage) for stage in STAGES for scan in scans
@@ -48,7 +49,7 @@ def main(images: int = 40, rounds: int = 15) -> None:
     from reference import adam_views_from_file
 
     torch.set_num_threads(1)
-    cache.HANDLES = 1
+    handles.HANDLES = 1
     dataset = open_dataset(str(IMAGES))
     ids = dataset.ids[:images]
     files = [str(dataset.path(id)) for id in ids]

@@ -242,7 +242,7 @@ def test_wingspan_split_and_ratio(tmp_path):
 def test_a_mask_that_is_no_mask_is_named(tmp_path):
     root = wingspan.write(tmp_path / "root")
     Image.new("RGB", (96, 96)).save(root / "masks" / "wingspan_001.png")
-    with pytest.raises(DataError, match=r"wingspan_001\.png.*not 8-bit grey"):
+    with pytest.raises(DataError, match=r"wingspan_001\.png.*not grey"):
         open_dataset(f"wingspan:{root}").labels("wingspan_001")
 
 

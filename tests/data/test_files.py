@@ -189,10 +189,10 @@ BAD = {
     "short.tif": (b"II*\0\x08\0\0\0", "cannot be read as TIFF"),
     "ring.tif": (b"II*\0\x08\0\0\0\x00\0\x08\0\0\0", "claims a size of 0 x 0"),
     "short.dcm": (bytes(128) + b"DICM", "DICOM|no image"),
-    "a.nii": (bytes(344) + b"n+1\0" + bytes(10), "is a volume"),
-    "a.nii.gz": (b"\x1f\x8b" + bytes(400), "is a volume"),
-    "a.nrrd": (b"NRRD0004\n", "is a volume"),
-    "a.mha": (b"ObjectType = Image\n", "is a volume"),
+    "a.nii": (bytes(344) + b"n+1\0" + bytes(10), "is a volume whose NIfTI header is broken"),
+    "a.nii.gz": (b"\x1f\x8b" + bytes(400), "cannot be read as a NIfTI volume"),
+    "a.nrrd": (b"NRRD0004\n", "cannot be read as a volume in NRRD form"),
+    "a.mha": (b"ObjectType = Image\n", "cannot be read as a volume in MetaImage form"),
 }
 
 
@@ -218,7 +218,11 @@ def test_a_truncated_picture_is_refused(tmp_path, suffix):
 
 def test_missing_folder_and_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
-    for name, reason in (("none.png", "is not there"), ("", "is a folder"), ("pipe.png", "is no file")):
+    for name, reason in (
+        ("none.png", "is not there"),
+        ("", "is a folder without DICOM slices"),
+        ("pipe.png", "is no file"),
+    ):
         with pytest.raises(DataError, match=reason):
             read(tmp_path / name)
 

@@ -19,7 +19,19 @@ from vesalius.data.prepare import (
     steps_to_json,
 )
 from vesalius.data.scan import Labels, Scan
-from vesalius.data.steps import STEPS, Canonical, CropBorder, Grey, Narrow, ResizeShort, Spacing, ToUint8
+from vesalius.data.steps import (
+    STEPS,
+    Body,
+    Canonical,
+    CropBody,
+    CropBorder,
+    Dimensions,
+    Grey,
+    Narrow,
+    ResizeShort,
+    Spacing,
+    ToUint8,
+)
 from vesalius.data.steps.intensity import LUMA
 from vesalius.errors import DataError, SettingError
 from vesalius.space.affine import to_mm
@@ -54,6 +66,8 @@ CASES = [
     (volume(), VOLUME),
     (volume(), (CropBorder(-999.0), Canonical(), Spacing((1.0, 1.3, 2.5)), Narrow())),
     (volume(), (Canonical(), ToUint8(hu=(-1000, 1000)))),
+    (volume(), (Dimensions(3), Canonical(), CropBody(), Spacing((2.2, 1.4, 3.0)), Narrow(), Body())),
+    (volume(), (Dimensions(3), Canonical(), CropBody(), Spacing((0.5, 2.0, 0.7), upsample=True), Narrow(), Body())),
 ]
 
 

@@ -114,7 +114,7 @@ def _of_cohort(skill: float, rng: np.random.Generator) -> Iterator[tuple[dict[st
                 yield {"measure": "landmarks", "name": name, **about}, rng.random()
 
 
-def _picture(rng: np.random.Generator, side: int = 256) -> np.ndarray:
+def picture(rng: np.random.Generator, side: int = 256) -> np.ndarray:
     """A bright oval with two dark ones in it, and noise."""
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     bend = rng.normal(0, 0.06, 4)
@@ -136,7 +136,7 @@ def _arrays(measure: str, skill: float, rng: np.random.Generator, patients: int,
         return own | {f"shuffled_{n}": np.clip(rng.normal(0.65, 0.1, 400), -1, 1) for n in (2, 3, 4)}
     found: dict[str, Any] = {}
     for i in range(examples):
-        image, other = _picture(rng), _picture(rng)
+        image, other = picture(rng), picture(rng)
         ring = image > 100
         if measure == "correspondence":
             start = rng.uniform(40, 210, (60, 2))

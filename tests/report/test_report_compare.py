@@ -198,7 +198,7 @@ def test_runs_of_one_name_are_told_apart_unless_they_are_the_same(tmp_path):
     for folder, gain in (("a", 0.0), ("b", 0.1)):
         results.append(tmp_path / folder / "results.jsonl", rows("adam", EASY + gain) + rows("random", EASY))
     found = open_results([tmp_path / "a", tmp_path / "b"])
-    assert {row.run for row in found} == {"adam (a)", "adam (b)", "random"}
+    assert {row.run for row in found} == {"adam (a)", "adam (b)", "random (a)"}
     assert len(found) == 72
 
 

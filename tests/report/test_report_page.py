@@ -14,7 +14,8 @@ from plausible import write_results, write_run
 
 from fakes.command import vesalius
 from vesalius import results
-from vesalius.report.folders import flat, open_folders, public
+from vesalius.report.folders import flat, open_folders
+from vesalius.report.names import public
 from vesalius.report.overlays import chosen
 from vesalius.report.plots import densities, neighbours
 from vesalius.results import Row

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vesalius.data import ledger
-from vesalius.data.cache import Cache, Entry, about, array_path, header, key_hash, pack, read_index, salt_of
+from vesalius.data.bits import pack_mask
+from vesalius.data.cache import Cache, Entry, about, array_path, body_path, header, key_hash, pack, read_index, salt_of
 from vesalius.data.datasets import Dataset
-from vesalius.data.prepare import prepare
+from vesalius.data.footprint import footprint
+from vesalius.data.prepare import Prepared, prepare
 from vesalius.data.steps import Step
 from vesalius.data.workers import Crashed, run
 from vesalius.errors import DataError
@@ -59,23 +61,26 @@ class Job:
         try:
             source = self.source(id)  # before reading, so that a change meanwhile is seen next time
             path = Path(array_path(self.folder, content := self.content(id)))
-            if found := stored(path):
+            mask = Path(body_path(self.folder, content))
+            if found := stored(path, mask):
                 return self.entry(id, content, found, path.stat().st_size, source)
-            prepared = prepare(self.dataset.read(id), self.steps)
-            frame = pack(prepared)
-            entry = self.entry(id, content, about(prepared), len(frame), source)
+            prepared, body, frame = packed(prepare(self.dataset.read(id), self.steps))
+            entry = self.entry(id, content, about(prepared, len(body)), len(frame), source)
         except DataError as error:
             return f"{error.reason}. {error.remedy}".removesuffix(". ")
         except Exception as error:  # noqa: BLE001 - a decoder may raise anything, and one file must not stop the rest
             return " ".join(f"{type(error).__name__}: {error}".split())
+        if body:  # first: an array that is there says that its mask is
+            ledger.write(mask, body, self.folder)
         ledger.write(path, frame, self.folder)
         return entry
 
     def entry(self, id: str, content: str, facts: Mapping[str, Any], stored: int, source: tuple[int, int]) -> Entry:
         """The index line: what is known of the array, and whose it is, hashed."""
         shape, spacing = tuple(facts["shape"]), facts["spacing"] and tuple(facts["spacing"])
+        body = facts.get("body", 0)
         key, patient = self.key(id), self.patient(id)
-        return Entry(key, patient, content, shape, facts["dtype"], facts["unit"], spacing, stored, *source)
+        return Entry(key, patient, content, shape, facts["dtype"], facts["unit"], spacing, stored, *source, body)
 
     def key(self, id: str) -> str:
         """Hashed id: of the file's place and the id, since data sets that share a cache may share ids."""
@@ -91,15 +96,11 @@ class Job:
         return blake2b(self.dataset.content(id).encode(), digest_size=16).hexdigest()
 
     def source(self, id: str) -> tuple[int, int]:
-        """(size, mtime_ns) of the source file; zeros where there is none."""
+        """(size, mtime_ns) of the source's file or files; zeros where there is none."""
         path = self.dataset.path(id)
         if path is None:
             return 0, 0
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", file=path) from None
-        return stat.st_size, stat.st_mtime_ns
+        return footprint(path)
 
     def fresh(self, id: str, index: Mapping[str, Entry]) -> Entry | None:
         """The entry of the index where source, patient and array are still what it says."""
@@ -109,16 +110,25 @@ class Job:
         try:
             same = self.source(id) == (entry.size, entry.mtime_ns)
             same = same and (self.dataset.path(id) is not None or self.content(id) == entry.content)
-            return entry if same and os.path.getsize(array_path(self.folder, entry.content)) == entry.stored else None
+            same = same and os.path.getsize(array_path(self.folder, entry.content)) == entry.stored
+            same = same and (not entry.body or os.path.getsize(body_path(self.folder, entry.content)) == entry.body)
+            return entry if same else None
         except (DataError, OSError):
             return None
 
 
-def stored(path: Path) -> dict[str, Any]:
-    """The header of an array that an earlier, stopped call has left; {} where it is not there or damaged."""
+def packed(prepared: Prepared) -> tuple[Prepared, bytes, bytes]:
+    """What is kept of a scan: itself, the file of its body mask (b"" where it has none), the file of its array."""
+    body = b"" if prepared.scan.body is None else pack_mask(prepared.scan.body)
+    return prepared, body, pack(prepared, len(body))
+
+
+def stored(path: Path, mask: Path) -> dict[str, Any]:
+    """The header of an array that an earlier, stopped call has left; {} where it, or its mask, is not there or damaged."""
     try:
-        return header(path) if path.exists() else {}
-    except DataError:
+        found = header(path) if path.exists() else {}
+        return found if not found.get("body") or mask.stat().st_size == found["body"] else {}
+    except (DataError, OSError):
         return {}
 
 
@@ -189,7 +199,7 @@ def _made(job: Job, todo: Sequence[str], workers: int) -> Iterator[tuple[str, En
         for batch in batches:
             entries = [done.result for done in batch if isinstance(done.result, Entry)]
             index.append(entries)
-            left, made, size = left - len(batch), made + len(entries), size + sum(e.stored for e in entries)
+            left, made, size = left - len(batch), made + len(entries), size + sum(e.stored + e.body for e in entries)
             if made >= SAMPLE:
                 _check_room(job.folder, left * size // made)
             for id, result in batch:
@@ -217,7 +227,7 @@ def forecast(
     sizes, start = [], time.perf_counter()
     for id in chosen:
         try:
-            sizes.append(len(pack(prepare(dataset.read(id), steps))))
+            sizes.append(sum(map(len, packed(prepare(dataset.read(id), steps))[1:])))
         except Exception:  # noqa: BLE001 - what cannot be read takes no room; building the cache names it
             continue
     seconds = (time.perf_counter() - start) * len(ids) / max(1, len(chosen))

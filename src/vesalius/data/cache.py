@@ -4,16 +4,16 @@
     root/KEY/index.jsonl            a line a scan: hashed id and patient, content, shape, type, unit, spacing
     root/KEY/set_aside.jsonl        a line a file that could not be prepared, and why
     root/KEY/ab/abcd....b2nd        the array (C, *S); what is needed to take results back is in its vlmeta
+    root/KEY/ab/abcd....body.b2nd   where a step keeps it: which voxels are body, as packed bits
 
 KEY is a hash of the format and the steps, the file name a hash of the content: neither says whose scan it is.
 A line or a file is there in full or not at all, whatever stops the writer; lines that are not whole are passed over.
 """
 
 import json
+import math
 import os
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -23,6 +23,8 @@ from typing import Any
 import blosc2
 import numpy as np
 
+from vesalius.data.bits import read_mask, sample_voxel
+from vesalius.data.handles import REMEDY, damaged, open_frame, opened, read_into
 from vesalius.data.prepare import Prepared, Trace, steps_to_json
 from vesalius.data.scan import Array, Unit
 from vesalius.data.steps import Step
@@ -30,9 +32,6 @@ from vesalius.errors import DataError
 from vesalius.space.box import Box
 
 FORMAT = 1  # of the files and of what the readers make of a source: raise it when either changes
-HANDLES = 128  # open arrays a thread keeps; at most WHOLE bytes each
-WHOLE = 1 << 20  # a file up to this size is read in one go: a third faster than block by block
-REMEDY = "Delete it and prepare again."
 
 
 def default_root() -> Path:
@@ -73,7 +72,8 @@ def folder_of(root: Path, steps: Sequence[Step]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the index. shape: (C, *S). stored: bytes of the array's file. size, mtime_ns: of the source file, or 0."""
+    """A line of the index. shape: (C, *S). stored, body: bytes of the files of array and body mask, 0 where there is none.
+    size, mtime_ns: of the source, or 0."""
 
     id: str
     patient: str
@@ -85,10 +85,14 @@ class Entry:
     stored: int
     size: int = 0
     mtime_ns: int = 0
+    body: int = 0
 
     def line(self) -> bytes:
         """As JSON, with the newline that makes it whole."""
-        return json.dumps(asdict(self)).encode() + b"\n"
+        row = asdict(self)
+        if not self.body:  # most scans have none, and the line is then what it was before there were masks
+            del row["body"]
+        return json.dumps(row).encode() + b"\n"
 
 
 def read_index(folder: Path) -> dict[str, Entry]:
@@ -110,8 +114,16 @@ def array_path(folder: Path, content: str) -> str:
     return f"{folder}/{content[:2]}/{content}.b2nd"
 
 
-def pack(prepared: Prepared) -> bytes:
-    """The file of one array. Measured on radiographs: LZ4 reads twice as fast as zstd and takes a third more room."""
+def body_path(folder: Path, content: str) -> str:
+    """The body mask's file, beside the array's."""
+    return f"{folder}/{content[:2]}/{content}.body.b2nd"
+
+
+def pack(prepared: Prepared, body: int = 0) -> bytes:
+    """The file of one array. body: bytes of its mask's file.
+
+    Measured on radiographs: LZ4 reads twice as fast as zstd and takes a third more room.
+    """
     image, scan = np.ascontiguousarray(prepared.scan.image), prepared.scan
     side, block = (1024, 64) if scan.ndim == 2 else (64, 32)
     array = blosc2.asarray(
@@ -126,11 +138,11 @@ def pack(prepared: Prepared) -> bytes:
             "nthreads": 1,
         },
     )
-    array.schunk.vlmeta["scan"] = json.dumps(about(prepared))
+    array.schunk.vlmeta["scan"] = json.dumps(about(prepared, body))
     return bytes(array.to_cframe())
 
 
-def about(prepared: Prepared) -> dict[str, Any]:
+def about(prepared: Prepared, body: int = 0) -> dict[str, Any]:
     """All that is kept of a scan but its values, in JSON's types. Neither patient nor id is in it."""
     scan = prepared.scan
     return {
@@ -141,16 +153,17 @@ def about(prepared: Prepared) -> dict[str, Any]:
         "affine": None if scan.affine is None else np.asarray(scan.affine, np.float64).tolist(),
         "meta": dict(scan.meta),
         "trace": prepared.trace,
+        "body": body,
     }
 
 
 def header(path: Path) -> dict[str, Any]:
     """What `about` gave when the array was written. DataError where it cannot be read."""
-    handle = _open(str(path))  # the metadata lives as long as it does
+    handle = open_frame(str(path))  # the metadata lives as long as it does
     try:
         found: dict[str, Any] = json.loads(handle[0].schunk.vlmeta["scan"])
     except Exception as error:  # noqa: BLE001 - a damaged frame may raise anything
-        raise DataError(f"damaged in the cache ({error})", file=path, remedy=REMEDY) from None
+        raise damaged(str(path), error) from None
     return found
 
 
@@ -219,20 +232,42 @@ class CachedScan:
 
         ValueError: a box outside of the scan. DataError: a file that is gone or damaged.
         """
-        whole = Box.whole(self.shape)
-        box = whole if box is None else box
-        if not whole.contains(box):
-            raise ValueError(f"{box} is not within {whole}")
+        box = self._within(box)
         out, path = np.empty((self.channels, *box.shape), self.dtype), array_path(self.folder, self.entry.content)
-        array, _ = _handle(path)
+        array = opened(path)
         if array.shape != self.entry.shape or array.dtype != out.dtype:
             raise DataError("is not what the index says it is", file=path, remedy=REMEDY)
-        try:  # what array[...] does, less its parsing of keys: half of the time of a small read
-            array.get_slice_numpy(out, ((0, *box.start), out.shape[:1] + box.stop))
-        except Exception as error:  # noqa: BLE001 - a damaged frame may raise anything
-            _HANDLES.arrays.pop(path, None)
-            raise DataError(f"damaged in the cache ({error})", file=path, remedy=REMEDY) from None
+        read_into(path, array, out, (0, *box.start), out.shape[:1] + box.stop)
         return out
+
+    def _within(self, box: Box | None) -> Box:
+        whole = Box.whole(self.shape)
+        if box is not None and not whole.contains(box):
+            raise ValueError(f"{box} is not within {whole}")
+        return whole if box is None else box
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it is known which voxels are body: a step such as `Body` has kept a mask."""
+        return self.entry.body > 0
+
+    def body(self, box: Box | None = None) -> Array:
+        """(*box.shape) bool, True in the body: a read of packed bits. All True, without a read, where no mask is kept.
+
+        Errors as `read`.
+        """
+        box = self._within(box)
+        return read_mask(body_path(self.folder, self.entry.content), box) if self.has_body else np.ones(box.shape, bool)
+
+    def sample_body_voxel(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """(ndim,) One of the body's voxels, all equally likely: `rng.integers` once, and one block of 32 voxels a side.
+
+        The mask's file holds the number of body voxels of each such block, so neither the mask nor a list of voxels is
+        read. Where no mask is kept, any voxel of the image. DataError as `read`.
+        """
+        if self.has_body:
+            return sample_voxel(body_path(self.folder, self.entry.content), rng)
+        return tuple(map(int, np.unravel_index(int(rng.integers(math.prod(self.shape))), self.shape)))
 
 
 @dataclass(frozen=True)
@@ -253,40 +288,3 @@ class Cache(Sequence[CachedScan]):
             return Cache(self.folder, self.ids[index], self.entries[index])
         at = range(len(self))[index]
         return CachedScan(self.folder, at, self.ids[at], self.entries[at])
-
-
-class _Handles(threading.local):
-    """The arrays this thread has open, the last used at the end. A forked child starts with none."""
-
-    def __init__(self) -> None:
-        self.pid, self.arrays = os.getpid(), OrderedDict[str, tuple[Any, bytes]]()
-
-
-_HANDLES = _Handles()
-
-
-def _handle(name: str) -> tuple[Any, bytes]:
-    if _HANDLES.pid != os.getpid():
-        _HANDLES.__init__()  # type: ignore[misc]
-    arrays = _HANDLES.arrays
-    if name in arrays:
-        arrays.move_to_end(name)
-        return arrays[name]
-    arrays[name] = handle = _open(name)
-    if len(arrays) > HANDLES:
-        arrays.popitem(last=False)
-    return handle
-
-
-def _open(name: str) -> tuple[Any, bytes]:
-    """The array, and the bytes that it points into: keep both."""
-    try:
-        if os.path.getsize(name) > WHOLE:
-            return blosc2.open(name, mode="r", dparams={"nthreads": 1}), b""
-        with open(name, "rb") as file:
-            frame = file.read()
-        return blosc2.ndarray_from_cframe(frame, copy=False), frame
-    except FileNotFoundError:
-        raise DataError("gone from the cache", file=name, remedy="Prepare again.") from None
-    except Exception as error:  # noqa: BLE001 - a damaged frame may raise anything
-        raise DataError(f"damaged in the cache ({error})", file=name, remedy=REMEDY) from None

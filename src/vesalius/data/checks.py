@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from vesalius.data.body import AIR
 from vesalius.data.datasets import Facts
 from vesalius.data.duplicates import groups, near_pairs
 from vesalius.data.examine import POLARITY_RULE, Looked, Unreadable
@@ -61,11 +62,12 @@ def values(good: Sequence[Looked]) -> Iterator[Finding]:
     """Constant, saturated, not finite, out of range, of mixed unit."""
     flat = [image for image in good if image.least == image.greatest]
     rest = [image for image in good if image.least < image.greatest]
-    clipped = [i for i in rest if i.high > HIGH or i.low > LOW or i.high + i.low > BOTH]
+    pictures = [image for image in rest if len(image.shape) == 2]  # much of a volume is air, or padding about it
+    clipped = [i for i in pictures if i.high > HIGH or i.low > LOW or i.high + i.low > BOTH]
     broken = [image for image in good if image.not_finite]
     fraction = [i for i in good if i.unit == "0..1" and i.dtype.startswith("float")]
     outside = [image for image in fraction if image.least < 0 or image.greatest > 1]
-    no_air = [image for image in good if image.unit == "HU" and image.least > -500]
+    no_air = [image for image in good if image.unit == "HU" and image.least > AIR]
     clip = f"more than {HIGH:.0%} of voxels at the greatest value, {LOW:.0%} at the least or {BOTH:.0%} at either"
     for kind, images, what in (
         ("constant", flat, "images are constant"),
@@ -80,6 +82,32 @@ def values(good: Sequence[Looked]) -> Iterator[Finding]:
     if len(units) > 1:
         listed = ", ".join(f"{unit}: {count:,}" for unit, count in units.items())
         yield Finding("unit", "warning", f"units are mixed ({listed}): prepare them apart")
+
+
+def volumes(good: Sequence[Looked]) -> Iterator[Finding]:
+    """What a set of volumes should not hold: flat images, nothing but air, values that are not HU."""
+    deep = [image for image in good if len(image.shape) == 3]
+    pictures = [image for image in good if len(image.shape) != 3]
+    if deep and pictures:
+        few, kind = (pictures, "2-D images") if len(pictures) <= len(deep) else (deep, "volumes")
+        text = f"{len(few):,} {kind} among {len(good) - len(few):,} of the other kind: they will be set aside"
+        yield Finding("dimensions", "error", text, tuple((image.id, _sides(image)) for image in few))
+    air = [image for image in deep if image.unit == "HU" and image.greatest < AIR]
+    if air:
+        text = f"{len(air):,} volumes are all air, none of their values {AIR:g} HU or more: they will be set aside"
+        yield Finding("air", "error", text, tuple((image.id, _range(image)) for image in air))
+    other = [image for image in deep if image.unit != "HU"]
+    if other:
+        text = f"{len(other):,} volumes are not in HU: as it should be for MR; CT like this lacks its rescale intercept"
+        yield Finding("not HU", "warning", text, tuple((image.id, _range(image)) for image in other))
+
+
+def _sides(image: Looked) -> str:
+    return " x ".join(map(str, image.shape))
+
+
+def _range(image: Looked) -> str:
+    return f"values {image.least:g} to {image.greatest:g}"
 
 
 def inverted(good: Sequence[Looked], facts: Facts | None) -> Iterator[Finding]:

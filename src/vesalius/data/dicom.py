@@ -56,11 +56,9 @@ silence("pydicom")
 
 def read_dicom(file: BinaryIO, path: Path) -> Scan:
     """(1 or 3, H, W), pixel spacing in mm if the file says; DataError if it holds no image or several, or is broken."""
-    _refuse_deflate_bomb(file, path)
+    dataset, grey = _opened(file, path)
     with decoding(path, "DICOM", quote=False):
-        dataset = dcmread(file, force=True, specific_tags=list(_TAGS))
-        _refuse(dataset, path)
-        grey, hounsfield = _grey(dataset), _is_hounsfield(dataset)
+        hounsfield = _is_hounsfield(dataset)
         spacing, meta, patient = _spacing(dataset), _meta(dataset), str(dataset.get("PatientID") or "")
     with decoding(path, "DICOM pixels"):
         samples = _samples(dataset, path)
@@ -73,6 +71,33 @@ def read_dicom(file: BinaryIO, path: Path) -> Scan:
         image = channels_first(image)
     refuse_not_finite(path, image)
     return Scan(image, unit, patient=patient, spacing=spacing, meta=meta)
+
+
+def read_measured(file: BinaryIO, path: Path) -> Scan:
+    """(1, H, W) as measured, without window: CT in int16 HU, all else in float32 of "arbitrary" unit. For slices.
+
+    DataError as `read_dicom`, and for colour.
+    """
+    dataset, grey = _opened(file, path)
+    with decoding(path, "DICOM pixels"):
+        samples = _samples(dataset, path)
+        if samples.ndim != 2 or dataset.PhotometricInterpretation == "PALETTE COLOR":
+            raise DataError("is a colour image, not a slice of a volume", file=path, remedy="Leave it out.")
+        if _is_hounsfield(dataset):
+            image, unit = _grey_image(samples, grey, hounsfield=True)
+        else:
+            image, unit = grey.modality(samples).astype(np.float32), "arbitrary"
+    refuse_not_finite(path, image)
+    return Scan(image[None], unit, patient=str(dataset.get("PatientID") or ""), meta=_meta(dataset))
+
+
+def _opened(file: BinaryIO, path: Path) -> tuple[FileDataset, Grey]:
+    """What is needed of the header, the samples still encoded. DataError for a file without one image."""
+    _refuse_deflate_bomb(file, path)
+    with decoding(path, "DICOM", quote=False):
+        dataset = dcmread(file, force=True, specific_tags=list(_TAGS))
+        _refuse(dataset, path)
+        return dataset, _grey(dataset)
 
 
 def _refuse_deflate_bomb(file: BinaryIO, path: Path) -> None:

@@ -83,6 +83,7 @@ def inspect(
         *checks.readable(seen),
         *checks.copies(good, patient, splits),
         *checks.values(good),
+        *checks.volumes(good),
         *checks.inverted(good, published),
         *checks.patients(splits, patient),
         *checks.published(published, len(patient), len(per_patient)),
@@ -100,8 +101,13 @@ def inspect(
         splits={name: (len(part), len({patient[id] for id in part})) for name, part in splits.items()},
         findings=tuple(found),
         workers=processes,
-        forecast=forecast(dataset, dataset.ids, steps or steps_for(len(good[0].shape)), processes) if good else None,
+        forecast=forecast(dataset, dataset.ids, steps or steps_for(_axes(good)), processes) if good else None,
     )
+
+
+def _axes(good: Sequence[Looked]) -> int:
+    """2 or 3: what most images have."""
+    return Counter(len(image.shape) for image in good).most_common(1)[0][0]
 
 
 def _examine_all(

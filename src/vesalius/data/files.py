@@ -1,8 +1,10 @@
-"""Reads one 2-D image from PNG, JPEG, TIFF or DICOM into a Scan, whatever its name; writes PNG.
+"""Reads an image into a Scan: 2-D from PNG, JPEG, TIFF or DICOM, whatever its name; a volume from NIfTI, MetaImage, NRRD
+or a folder that is a DICOM series. Writes PNG.
 
 Units: uint8 and uint16 are "0..1" (value / largest value of the type), other types "arbitrary"; DICOM CT is "HU".
 Resolution tags of PNG, JPEG and TIFF describe print, not anatomy: spacing is None there. Transparency is dropped. Pillow
-reduces 16-bit colour in PNG and in compressed TIFF to 8 bits; every other type arrives as stored.
+reduces 16-bit colour in PNG and in compressed TIFF to 8 bits; every other type arrives as stored. Volumes whose format
+does not say so are in HU where they hold values near air (-500 or less), else "arbitrary".
 """
 
 import os
@@ -57,7 +59,7 @@ def _opens_a_dataset(head: bytes) -> bool:
 
 
 def find(folder: Path) -> Iterator[Path]:
-    """Files under `folder` that may hold an image or volume, by suffix or by content, in a fixed order, links followed.
+    """Files under `folder` that may hold an image or volume, by suffix or by content, folder by folder, links followed.
 
     Hidden files and DICOMDIR are left out. A broken file with an image's suffix is found: `read` says what is wrong.
     """
@@ -86,12 +88,28 @@ def is_image(path: Path) -> bool:
         return True  # what cannot be opened is for `read` to name, not for us to hide
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether the content is DICOM, whatever the name. False for what cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(_HEAD)) == "dicom"
+    except OSError:
+        return False
+
+
 def read(path: Path) -> Scan:
-    """One 2-D image: (1 or 3, H, W) in the file's own type. DataError names file, reason and remedy."""
+    """An image (1 or 3, H, W) or volume (1, x, y, z) in the file's own type. A folder is read as a DICOM series.
+
+    DataError names file, reason and remedy.
+    """
     path = Path(path)
     try:
+        if path.is_dir():
+            from vesalius.data.series import read_series
+
+            return read_series(path)
         if not path.is_file():
-            reason = "is a folder, not a file" if path.is_dir() else "is no file" if path.exists() else "is not there"
+            reason = "is no file" if path.exists() else "is not there"
             raise DataError(reason, file=path, remedy="Check the path.")
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -119,19 +137,24 @@ def _read(file: BinaryIO, path: Path, head: bytes) -> Scan:
 
             return read_dicom(file, path)
         case "volume":
-            return _refuse_volume(path)
+            return _read_volume(file, path, head)
         case "other" if path.name.lower().endswith(VOLUME_SUFFIXES):
-            return _refuse_volume(path)
+            return _read_volume(file, path, head)
         case _:
             remedy = "Leave it out, or convert it to one of these."
-            raise DataError("is not a PNG, JPEG, TIFF or DICOM image", file=path, remedy=remedy)
+            raise DataError("is not a PNG, JPEG, TIFF or DICOM image, nor a volume", file=path, remedy=remedy)
 
 
-def _refuse_volume(path: Path) -> Scan:
-    remedy = (
-        "This release learns from 2-D images: give it radiographs or photographs, or export slices as DICOM or PNG."
-    )
-    raise DataError("is a volume (NIfTI, MetaImage or NRRD), not a 2-D image", file=path, remedy=remedy)
+def _read_volume(file: BinaryIO, path: Path, head: bytes) -> Scan:
+    """By content, or where that does not tell (.nii.gz), by suffix."""
+    nrrd = head.startswith(b"NRRD")
+    if nrrd or head.startswith((b"ObjectType", b"NDims")) or path.suffix.lower() in (".mha", ".mhd", ".nrrd", ".nhdr"):
+        from vesalius.data.itk import read_itk
+
+        return read_itk(path, nrrd=nrrd or path.suffix.lower() in (".nrrd", ".nhdr"))
+    from vesalius.data.nifti import read_nifti
+
+    return read_nifti(file, path)
 
 
 def _read_picture(file: BinaryIO, path: Path, format: str) -> Array:

@@ -10,7 +10,9 @@ import numpy as np
 from vesalius.data.scan import Array, Labels, Scan
 from vesalius.data.steps import (
     STEPS,
+    Body,
     Canonical,
+    CropBody,
     CropBorder,
     Dimensions,
     Fit,
@@ -28,6 +30,7 @@ Trace = tuple[tuple[str, Fit], ...]
 RADIOGRAPH: tuple[Step, ...] = (Dimensions(2), Grey(), ResizeShort(), ToUint8())
 FUNDUS: tuple[Step, ...] = (Dimensions(2), CropBorder(), ResizeShort(), ToUint8())
 VOLUME: tuple[Step, ...] = (Dimensions(3), Canonical(), Narrow())
+CT: tuple[Step, ...] = (Dimensions(3), Canonical(), CropBody(), Spacing(), Narrow(), Body())  # vox2vec's
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +42,28 @@ class Prepared:
 
 
 def steps_for(
-    ndim: int, size: int = 512, spacing: tuple[float, ...] | None = None, grey: bool = True
+    ndim: int, size: int = 512, spacing: tuple[float, ...] | None = None, grey: bool = True, body: bool = False
 ) -> tuple[Step, ...]:
-    """The default steps. 2-D: grey (or colour), short side `size`, uint8. 3-D: RAS+, `spacing` mm if given, int16 HU."""
+    """The default steps. 2-D: grey (or colour), short side `size`, uint8. 3-D: RAS+, `spacing` mm if given, int16 HU.
+
+    body, for CT alone: cropped to what is no air, with the body mask kept beside the image.
+    """
     if ndim == 2:
         return (Dimensions(2), *((Grey(),) if grey else ()), ResizeShort(size), ToUint8())
-    return (Dimensions(ndim), Canonical(), *((Spacing(spacing),) if spacing else ()), Narrow())
+    crop, mask = ((CropBody(),), (Body(),)) if body else ((), ())
+    return (Dimensions(ndim), Canonical(), *crop, *((Spacing(spacing),) if spacing else ()), Narrow(), *mask)
 
 
 def prepare(scan: Scan, steps: Sequence[Step]) -> Prepared:
-    """Every step in turn. DataError: an empty image, values that are not finite, or a step that cannot be applied."""
+    """Every step in turn. DataError: an empty image, values that are not finite, or a step that cannot be applied.
+
+    SettingError: a step that moves voxels after the one that makes the body mask.
+    """
     check(scan)
     trace = []
     for step in steps:
+        if scan.body is not None and type(step).mask is not Step.mask:
+            raise SettingError(f"step {type(step).__name__} moves voxels after the body mask", remedy="Put Body last.")
         fit = step.fit(scan)
         scan = replace(scan, image=step.image(scan.image, fit), **step.about(scan, fit))
         trace.append((type(step).__name__, fit))

@@ -17,7 +17,8 @@ class Scan:
 
     image: (C, *S). Unit "0..1" in an unsigned integer type means value / largest value of that type.
     spacing: mm from voxel to voxel along each axis of S; None where the file does not say.
-    affine: (ndim + 1, ndim + 1) voxel -> RAS+ mm at voxel centres; None in 2-D.
+    affine: (ndim + 1, ndim + 1) voxel -> RAS+ mm at voxel centres; None in 2-D and where the file does not say.
+    body: (*S) bool, True in the body, where a prepare step has told it from the air around; else None.
     patient: the raw identifier, in memory only: it is hashed before anything is written.
     """
 
@@ -28,6 +29,7 @@ class Scan:
     spacing: tuple[float, ...] | None = None
     affine: Array | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
+    body: Array | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.meta) - set(META)

@@ -188,7 +188,7 @@ def _one(
 
 
 def _tell(name: str, repeat: Repeat, fold: int | None, rows: Sequence[Row]) -> None:
-    where = f"{name}, {repeat.shots} labelled, draw {repeat.draw}" + ("" if fold is None else f", fold {fold}")
+    where = f"{name}, {repeat.shots or 'all'} labelled, draw {repeat.draw}" + ("" if fold is None else f", fold {fold}")
     means: dict[str, list[float]] = {}
     for row in rows:
         means.setdefault(row.name, []).append(row.value)
@@ -241,7 +241,7 @@ def _keeper(
     if not isinstance(task, Masks) or study.protocol in protocols.FROZEN:
         reason = f"{study.protocol} of {'masks' if isinstance(task, Masks) else 'classes'} trains no network to save"
         raise SettingError(reason, remedy="Leave --save out.")
-    lost = [at for at in finished if not saved_as(out, name, at[1] or 0, at[2] or 0, at[0]).exists()]
+    lost = [at for at in finished if not saved_as(out, name, at[1], at[2], at[0]).exists()]
     if lost:
         say(f"{name}: {len(lost)} trainings were measured before without --save, and their networks are not kept")
     return keeper(out, name, loaded.card, dataset, task.names, study.protocol, config)

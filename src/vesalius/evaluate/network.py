@@ -76,10 +76,10 @@ def save(
     checkpoint.write(path, network.state_dict(), own)
 
 
-def saved_as(folder: Path, run: str, shots: int, draw: int, fold: int | None = None) -> Path:
-    """Where the network of one training is kept: FOLDER/networks/RUN-SHOTS-DRAW(-FOLD).safetensors."""
+def saved_as(folder: Path, run: str, shots: int | None, draw: int | None, fold: int | None = None) -> Path:
+    """Where the network of one training is kept: FOLDER/networks/RUN-SHOTS-DRAW(-FOLD).safetensors; all for no number."""
     plain = re.sub(r"[^.\w-]+", "_", run)
-    return folder / FOLDER / f"{plain}-{shots}-{draw}{'' if fold is None else f'-{fold}'}.safetensors"
+    return folder / FOLDER / f"{plain}-{shots or 'all'}-{draw}{'' if fold is None else f'-{fold}'}.safetensors"
 
 
 def keeper(

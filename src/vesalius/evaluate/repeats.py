@@ -35,9 +35,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One training. shots: labelled patients. own: indices into the pool of the images that are labelled."""
+    """One training. shots: labelled patients; None: all of a fold, whose number differs by one from that of another fold.
+    own: indices into the pool of the images that are labelled."""
 
-    shots: int
+    shots: int | None
     draw: int
     seed: int
     own: tuple[int, ...]
@@ -62,7 +63,7 @@ def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True) -> Iter
                 continue
             people = {patients[id] for id in chosen[n]}
             own = chosen[n] if plan.shots else [id for id in at if patients[id] in people]
-            yield Repeat(n, draw, seed, tuple(at[id] for id in own))
+            yield Repeat(None if plan.folds and n == everyone else n, draw, seed, tuple(at[id] for id in own))
 
 
 def cohorts(

@@ -72,7 +72,9 @@ class Classes:
                 reason = f"class {name!r} has one value among those to test on"
                 raise DataError(reason, file=about.data or None, remedy="Choose other --classes, or fewer folds.")
             if not np.isfinite(score).all():
-                say(f"warning: {name!r} has one value among the {about.shots} labelled patients of draw {about.draw}")
+                say(
+                    f"warning: {name!r} has one value among the {about.shots or 'all'} labelled patients of draw {about.draw}"
+                )
                 continue
             label = "-".join([about.measure, about.run, name, str(about.shots), str(about.draw), str(about.fold or 0)])
             arrays = {"patient": people[shown], "label": truth[shown], "score": score[shown]}

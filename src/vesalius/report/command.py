@@ -12,7 +12,7 @@ def report_command(folders: Annotated[tuple[str, ...], arg(metavar="FOLDER...")]
     """One page of HTML, with everything in it, that shows what was trained and measured.
 
     Args:
-        folders: of runs, and of results (the --out of vesalius anatomy), any number
+        folders: of runs, and of results (the --out of vesalius anatomy or evaluate), any number
         out: file to write
     """
     if not folders:

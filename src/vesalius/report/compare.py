@@ -2,23 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
 from vesalius.errors import DataError, SettingError
-from vesalius.report.paired import BETTER, NOTHING, WORSE, Paired, Task, pair, tasks
+from vesalius.report.family import judged, pairs
+from vesalius.report.leaks import MARK, marked, sentences, stamps
+from vesalius.report.names import labels, located, told_apart
+from vesalius.report.paired import BETTER, NOTHING, WORSE, Measured, Paired, Task, tasks
+from vesalius.report.pooled import over_shots
 from vesalius.report.tables import described, number
-from vesalius.results import FILE, Row, read
+from vesalius.results import FILE, Row
 
 Filters = dict[str, tuple[str, ...] | tuple[int, ...]]
-Measured = dict[Task, dict[str, list[Row]]]
 HEAD = (
     "number", "the first is", "first", "second", "by (first − second)", "n", "p", "p, Holm",
     "p, Wilcoxon", "p, t over trainings", "d_z", "patients better", "notes",
 )  # fmt: skip
+MARKED = f" {MARK}"
 READING = """\
 Verdicts are of the first run: "better" or "worse" where the 95 % interval of the difference excludes 0 and p, corrected for \
 all {count} comparisons of this page (Holm), is at most 0.05. "No difference shown" does not mean that there is none. \
@@ -26,7 +29,9 @@ n: patients that both runs have; they are resampled whole. by: mean difference a
 trainings (draws, seeds) its interval is over trainings and patients, else over patients alone. p: paired permutation of \
 patients, for these trainings. t: independent two-sample t-test over trainings, as papers report it; it knows nothing of \
 patients, and decides only where no scores of patients are at hand. d_z: mean over deviation of patients' differences. \
-patients better: share of patients for whom the first is better, equal ones as half."""
+patients better: share of patients for whom the first is better, equal ones as half. Where one run was measured with several \
+numbers of labelled patients, their mean is compared as well as each. \
+⚠: measured although the test had been seen: not comparable."""
 
 
 def compare_command(
@@ -67,17 +72,10 @@ def compare(rows: Iterable[Row], *, against: str = "", resamples: int = 9999, ou
 
     Artefacts of rows are whole paths. SettingError where no number is shared; DataError where `out` cannot be written.
     """
-    from vesalius.progress import shower
-
     measured = tasks(rows)
-    wanted = _pairs(measured, against)
-    show = shower("comparing")
-    found: list[Paired] = []
-    for done, (task, a, b) in enumerate(wanted, 1):
-        one = pair(task, a, b, measured[task], resamples, len(wanted))
-        found += [one] if one else []
-        show(done, len(wanted))
-    found = _corrected(found)
+    measured |= over_shots(measured)
+    wanted = pairs(measured, against)
+    found = judged(measured, wanted, resamples)
     text = _page(found, len(wanted) - len(found)) + _ranks(measured, out)
     if out:
         _write(out, text.encode())
@@ -88,32 +86,8 @@ def open_results(paths: Sequence[Path]) -> list[Row]:
     """All rows of folders and files, artefacts located. Runs of one name with other numbers get their folder's name too."""
     if not paths:
         raise SettingError("no run given", remedy="Usage: vesalius compare FOLDER_OR_JSONL... [--out FILE.md].")
-    from vesalius.report.folders import public
-
-    kept: dict[tuple[str, str], list[Row]] = {}
-    for path in dict.fromkeys(path.resolve() for path in paths):
-        file = path / FILE if path.is_dir() else path
-        label = file.parent.name if file.name == FILE else file.stem
-        label = label if label not in {where for where, _ in kept} else f"{label}-{len(kept)}"
-        own: dict[str, list[Row]] = {}
-        for row in read(file):
-            artefact = str(file.parent / row.artefact) if row.artefact else ""
-            named = replace(row, run=public(row.run) or label, artefact=artefact, data=public(row.data))
-            own.setdefault(named.run, []).append(named)
-        for run, some in own.items():
-            if all(name != run or _numbers(other) != _numbers(some) for (_, name), other in kept.items()):
-                kept[label, run] = some
-    twice = {run for place, (_, run) in enumerate(kept) if run in [name for _, name in list(kept)[:place]]}
-    return [
-        replace(row, run=f"{run} ({label})") if run in twice else row
-        for (label, run), some in kept.items()
-        for row in some
-    ]
-
-
-def _numbers(rows: Iterable[Row]) -> set[str]:
-    """What makes two measurements the same one: all but where its files lie."""
-    return {repr(replace(row, artefact="", version="")) for row in rows}
+    files = {label: path / FILE if path.is_dir() else path for label, path in labels(paths).items()}
+    return told_apart({label: located(file, label) for label, file in files.items()})
 
 
 def _filtered(rows: Sequence[Row], chosen: Filters) -> list[Row]:
@@ -130,33 +104,6 @@ def _filtered(rows: Sequence[Row], chosen: Filters) -> list[Row]:
     return left
 
 
-def _pairs(measured: Measured, against: str) -> list[tuple[Task, str, str]]:
-    runs = list(dict.fromkeys(run for own in measured.values() for run in own))
-    if len(runs) < 2:
-        reason = f"there is only the run {runs[0]}" if runs else "there are no numbers to compare"
-        raise SettingError(reason, remedy="Give the results of two runs or more.")
-    if against and against not in runs:
-        from vesalius.settings import unknown
-
-        raise unknown(against, against, tuple(runs), "run")
-    found = [
-        (task, b, a) if a == against else (task, a, b)
-        for a, b in combinations(runs, 2)
-        for task, own in measured.items()
-        if a in own and b in own and against in ("", a, b)
-    ]
-    if not found:
-        raise SettingError("the runs share no number", remedy="Measure them on the same data, with the same settings.")
-    return found
-
-
-def _corrected(found: Sequence[Paired]) -> list[Paired]:
-    from vesalius.statistics.significance import holm
-
-    corrected = holm([one.p for one in found])
-    return [replace(one, corrected=float(p)) for one, p in zip(found, corrected, strict=True)]
-
-
 def _page(found: Sequence[Paired], left_out: int) -> str:
     parts = ["# Comparison of runs", READING.format(count=len(found))]
     if left_out:
@@ -165,7 +112,9 @@ def _page(found: Sequence[Paired], left_out: int) -> str:
     for a, b in dict.fromkeys((one.a, one.b) for one in found):
         own = [one for one in found if (one.a, one.b) == (a, b)]
         counts = [sum(one.verdict == verdict for one in own) for verdict in (BETTER, WORSE, NOTHING)]
-        parts.append(f"## {a} against {b}")
+        leaks = dict(leak for one in own for leak in one.leaks)
+        parts.append(f"## {marked(a, leaks)} against {marked(b, leaks)}")
+        parts += sentences(leaks)
         parts.append("{} is better in {}, worse in {}, no difference shown in {}.".format(a, *counts))
         for place in dict.fromkeys(_place(one.task) for one in own):
             lines = [_line(one) for one in own if _place(one.task) == place]
@@ -183,7 +132,7 @@ def _line(one: Paired) -> list[str]:
     by = f"{number(one.difference.value)} [{number(one.difference.low)}, {number(one.difference.high)}]"
     n = str(one.difference.n) if one.difference.n or one.p != one.t else "–"
     return [
-        title(one.task), one.verdict, _shown(one.of_a), _shown(one.of_b), by.replace("nan", "–"), n,
+        title(one.task), one.verdict + MARKED * bool(one.leaks), _shown(one.of_a), _shown(one.of_b), by.replace("nan", "–"), n,
         _p(one.p), _p(one.corrected), _p(one.wilcoxon), _p(one.t),
         _shown(one.d_z), "–" if one.superiority != one.superiority else f"{one.superiority:.0%}", "; ".join(one.notes),
     ]  # fmt: skip
@@ -211,7 +160,11 @@ def _ranks(measured: Measured, out: Path | None) -> str:
     """Ranks of three runs and more, as sentences; with `out`, as a picture beside it."""
     from vesalius.report import critical
 
-    panels = [(title(task), found) for task, own in measured.items() if (found := critical.ranked(task, own))]
+    panels = []
+    for task, own in measured.items():
+        leaks = stamps(row for rows in own.values() for row in rows)
+        if found := critical.ranked(task, {marked(run, leaks): rows for run, rows in own.items()}):
+            panels.append((title(task), found))
     if not panels:
         return ""
     lines = [f"- {name}: {critical.sentence(found)}." for name, found in panels]

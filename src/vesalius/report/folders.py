@@ -1,10 +1,9 @@
 """What lies in the folders that a report is made of: settings and curves of runs, rows of results, and their artefacts."""
 
 import json
-import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ from numpy.typing import NDArray
 
 from vesalius.errors import DataError
 from vesalius.report.measures import CONTROLS
+from vesalius.report.names import labels, located, public, told_apart
 from vesalius.report.tables import Scores
-from vesalius.results import Row, read
+from vesalius.results import Row
 
 Line = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
-# Where a folder lies on this machine is nobody's business: of a path only the last name is kept, in settings as well.
-PATH = re.compile(r"(?:\b[A-Za-z]:)?[^:?=,\"']*[/\\](?=[^/\\])")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,12 @@ class Study:
     def artefacts(self, measure: str, name: str, run: str) -> Arrays:
         """The arrays that the newest such row of a run names; empty where it names none, or the file is gone."""
         wanted = [r for r in self.rows if r.artefact and (r.measure, r.name, r.run) == (measure, name, run)]
-        return _arrays(Path(wanted[-1].artefact)) if wanted else {}
+        return arrays_of(Path(wanted[-1].artefact)) if wanted else {}
+
+    def part(self, measures: Collection[str], *, others: bool = False) -> "Study":
+        """What is of these measures, or of all others."""
+        own = tuple(row for row in self.rows if (row.measure in measures) != others)
+        return Study(self.data, own, Scores(own))
 
     def lost(self) -> int:
         """How many files named by rows are not there."""
@@ -77,33 +80,22 @@ def _folder(run: str) -> str:
 
 def open_folders(paths: Sequence[Path]) -> tuple[list[RunFolder], list[Study]]:
     """The runs and the studies in these folders. DataError where one does not exist or holds nothing to show."""
-    names = _names(paths)
     runs, rows = [], {}
-    for name, path in names.items():
+    for name, path in labels(paths).items():
         has = [(path / file).is_file() for file in ("config.json", "results.jsonl")]
         if not any(has):
-            remedy = "Give the folder of a run, or the --out of vesalius anatomy."
+            remedy = "Give the folder of a run, or the --out of vesalius anatomy or evaluate."
             raise DataError("holds neither config.json nor results.jsonl", file=path, remedy=remedy)
         if has[0]:
             runs.append(_run(name, path))
         if has[1]:
-            rows[name] = [_located(row, path) for row in read(path / "results.jsonl")]
-    studies = [_study(data, rows) for data in dict.fromkeys(row.data for some in rows.values() for row in some)]
+            rows[name] = located(path / "results.jsonl", name)
+    everything = told_apart(rows)
+    sets = dict.fromkeys(row.data for row in everything)
+    studies = [_study(data, (row for row in everything if row.data == data)) for data in sets]
     if not studies and not runs:
         raise DataError("holds no rows", file=paths[0] / "results.jsonl", remedy="Run vesalius anatomy first.")
     return runs, studies
-
-
-def _names(paths: Sequence[Path]) -> dict[str, Path]:
-    """Folder names, told apart by a number where two are the same; one folder given twice counts once."""
-    found: dict[str, Path] = {}
-    for path in dict.fromkeys(path.resolve() for path in paths):
-        name, n = path.name, 1
-        while name in found:
-            n += 1
-            name = f"{path.name}-{n}"
-        found[name] = path
-    return found
 
 
 def _run(name: str, path: Path) -> RunFolder:
@@ -129,11 +121,6 @@ def flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
     return found
 
 
-def public(text: str) -> str:
-    """`nih:/home/me/data/nih?table=a.csv` -> `nih:nih?table=a.csv`."""
-    return PATH.sub("", text)
-
-
 def _steps(log: Path) -> Iterable[Line]:
     """Logged steps in order; the loss on held-out patients joins the step it follows. A torn last line is left out."""
     found: dict[int, Line] = {}
@@ -150,51 +137,19 @@ def _steps(log: Path) -> Iterable[Line]:
     return [found[step] for step in sorted(found)]
 
 
-def _located(row: Row, folder: Path) -> Row:
-    return replace(
-        row,
-        artefact=str(folder / row.artefact) if row.artefact else "",
-        data=public(row.data),
-        run=public(row.run) or folder.name,
-    )
+def _study(data: str, rows: Iterable[Row]) -> Study:
+    own = sorted(
+        rows, key=lambda row: CONTROLS.index(kind(row.run)) + 1 if kind(row.run) else 0
+    )  # controls last; stable
+    return Study(data or "unnamed data", tuple(own), Scores(own))
 
 
-def _study(data: str, rows: dict[str, list[Row]]) -> Study:
-    """All rows of one data set. A run that several folders hold with the same numbers (a control) is kept once; where the
-    numbers differ, it is another measurement, and all runs of these folders are told apart by the folder's name."""
-    own = {folder: [row for row in some if row.data == data] for folder, some in rows.items()}
-    kept: dict[tuple[str, str], list[Row]] = {}
-    clash: set[str] = set()
-    for folder, some in own.items():
-        for run in dict.fromkeys(row.run for row in some):
-            mine = [row for row in some if row.run == run]
-            others = [where for where, name in kept if name == run]
-            if any(_numbers(kept[where, run]) == _numbers(mine) for where in others):
-                continue
-            clash |= {folder, *others} if others else set()
-            kept[folder, run] = mine
-    named = [
-        replace(row, run=f"{run} ({folder})" if folder in clash else run)
-        for (folder, run), some in kept.items()
-        for row in some
-    ]
-    named.sort(key=lambda row: CONTROLS.index(kind(row.run)) + 1 if kind(row.run) else 0)  # controls last; stable
-    return Study(data or "unnamed data", tuple(named), Scores(named))
-
-
-def _numbers(rows: Iterable[Row]) -> set[tuple[str, ...]]:
-    about = ("measure", "name", "structure", "condition", "patient", "shots", "draw", "seed")
-    return {
-        (*(str(getattr(row, field)) for field in about), "" if math.isnan(row.value) else repr(row.value))
-        for row in rows
-    }
-
-
-def _arrays(path: Path) -> Arrays:
+def arrays_of(path: Path) -> Arrays:
+    """Of an .npz; empty where the file is gone. DataError: it is no such file."""
     if not path.is_file():
         return {}
     try:
         with np.load(path, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError) as error:
-        raise DataError("is no .npz of arrays", file=path, remedy="Measure again: vesalius anatomy.") from error
+        raise DataError("is no .npz of arrays", file=path, remedy="Measure again.") from error

@@ -6,6 +6,7 @@ from vesalius.report.tables import Quantity
 
 BASE = "random"  # the same network with random weights: what others are compared with
 CONTROLS = (BASE, "raw_pixels", "coordinates")
+PROTOCOLS = ("fewshot", "finetune", "scratch", "linear", "nonlinear")  # of transfer: what they learn has labels
 CONDITIONS = ("", "upright", "shift", "rotation", "zoom", "all")
 
 

@@ -1,6 +1,6 @@
 """The page: one file of HTML with everything in it. No script, no network; light and dark; from phone to desktop."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from vesalius.report.plots import Picture
@@ -39,6 +39,11 @@ background:var(--card);color:var(--soft)}.mark.yes{background:var(--yes-paper);c
 align-items:start}
 figure{margin:0;min-width:0}figure img{display:block;max-width:100%;height:auto;border-radius:.4rem;background:#fff}
 img.plot{width:100%}.pictures.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,27rem),1fr))}
+.plates{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(46%,9.5rem),1fr));gap:.7rem;margin:.5rem 0 1.2rem}
+.plates img{width:100%}.warn{max-width:none;padding:.5rem .8rem;border-radius:.5rem;font-weight:600;
+background:var(--no-paper);color:var(--no)}
+.colours{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.88rem;list-style:none;padding:0}
+.colours i{display:inline-block;width:.8em;height:.8em;margin-right:.4em;border-radius:.2em}
 figcaption{font-size:.82rem;line-height:1.4;margin-top:.35rem}
 details{margin:.6rem 0 1rem}summary{cursor:pointer;color:var(--link);padding:.25rem 0}
 @media print{nav{display:none}}
@@ -144,6 +149,27 @@ def pictures(some: Iterable[Picture], wide: bool = False) -> str:
         for one in some
     ]
     return f'<div class="pictures{" wide" if wide else ""}">{"".join(found)}</div>' if found else ""
+
+
+def plates(some: Iterable[Picture]) -> str:
+    """Small photos in a row that wraps: two side by side on a phone."""
+    found = [
+        f'<figure><img class="photo" src="{one.source}" alt="{escape(one.alt)}">'
+        f"<figcaption>{escape(one.caption)}</figcaption></figure>"
+        for one in some
+    ]
+    return f'<div class="plates">{"".join(found)}</div>' if found else ""
+
+
+def colours(names: Mapping[str, str]) -> str:
+    """What the colours over photos mean."""
+    items = (f'<li><i style="background:{colour}"></i>{escape(name)}</li>' for name, colour in names.items())
+    return f'<ul class="colours">{"".join(items)}</ul>'
+
+
+def warning(text: str) -> str:
+    """A paragraph that is not to be overlooked."""
+    return f'<p class="warn">{escape(text)}</p>'
 
 
 def on(data: str, several: bool) -> str:

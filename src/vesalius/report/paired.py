@@ -7,7 +7,7 @@ patient is tested in one of them.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
+from vesalius.report.leaks import stamps
 from vesalius.report.tables import NEUTRAL, Quantity
 from vesalius.results import Row
 from vesalius.statistics import Interval, paired_difference
@@ -25,6 +26,7 @@ from vesalius.statistics.significance import cohens_d, permutation, superiority,
 Array = NDArray[np.float64]
 Repetition = tuple[int, int]  # draw, seed; -1 for none
 LOWER = ("hd", "assd", "loss", "watch_loss", "brier")  # names that begin so: less is better
+CASE = "case"  # rows that are there for pictures, not to be compared
 BETTER, WORSE, NOTHING = "better", "worse", "no difference shown"
 NAN = float("nan")
 
@@ -51,20 +53,30 @@ class Task:
 
 
 def tasks(rows: Iterable[Row]) -> dict[Task, dict[str, list[Row]]]:
-    """Rows -> task -> run -> rows; without what is undefined, neither good nor bad, or no number but a file of arrays."""
+    """Rows -> task -> run -> rows; without what is undefined, neither good nor bad, or no number but a picture or arrays."""
     found: dict[Task, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         what = Quantity(row.measure, row.name, row.condition, row.structure, row.shots)
         task = Task(row.data, row.split, row.space, what)
-        if math.isnan(row.value) or row.name in NEUTRAL or (row.artefact and not row.patient and not task.statistic):
+        if (
+            math.isnan(row.value)
+            or row.name in (*NEUTRAL, CASE)
+            or (row.artefact and not row.patient and not task.statistic)
+        ):
             continue
         found[task][row.run].append(row)
     return {task: dict(runs) for task, runs in found.items()}
 
 
+Measured = dict[Task, dict[str, list[Row]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """a - b in one task. p: of the permutation over patients, `corrected` by Holm; t: p over trainings. NaN: not defined."""
+    """a - b in one task. p: of the permutation over patients, `corrected` by Holm; t: p over trainings. NaN: not defined.
+
+    leaks: of a and b, run and what of the test had been seen; such a verdict is no comparison.
+    """
 
     task: Task
     a: str
@@ -79,6 +91,7 @@ class Paired:
     superiority: float = NAN
     notes: tuple[str, ...] = ()
     corrected: float = NAN
+    leaks: tuple[tuple[str, str], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -94,10 +107,13 @@ def pair(
     """Compare two runs. None where there is one number of the whole cohort on a side: nothing says how sure it is.
 
     family: how many comparisons p will be corrected for. A p of random permutations cannot be smaller than 2 / resamples:
-    there are at least 100 for each comparison, or no verdict could survive the correction.
+    there are at least 100 for each comparison, or no verdict could survive the correction. 0: no permutations, and no p.
     """
-    permutations = max(resamples, 100 * family)
-    sides = [runs[a], runs[b]]
+    found = _pair(task, a, b, [runs[a], runs[b]], resamples, max(resamples, 100 * family) if family else 0)
+    return found and replace(found, leaks=tuple(stamps([*runs[a], *runs[b]]).items()))
+
+
+def _pair(task: Task, a: str, b: str, sides: Sequence[list[Row]], resamples: int, permutations: int) -> Paired | None:
     if all(any(row.patient for row in rows) for rows in sides):
         return _by_patient(task, a, b, sides, resamples, permutations)
     cohort = [[row for row in rows if not row.patient] for rows in sides]
@@ -115,7 +131,7 @@ def _by_patient(task: Task, a: str, b: str, sides: Sequence[list[Row]], resample
     return Paired(
         task, a, b, float(first.mean()), float(second.mean()),
         paired_difference(first, second, generator(0), over_seeds=several, resamples=resamples),
-        permutation(differences, generator(1), resamples=permutations),
+        permutation(differences, generator(1), resamples=permutations) if permutations else NAN,
         wilcoxon(differences),
         t_test(first.mean(1), second.mean(1)),
         cohens_d(differences),
@@ -184,7 +200,8 @@ def _by_scores(task: Task, a: str, b: str, sides: Sequence[list[Row]], resamples
     try:
         everyone = [one.value(task.statistic) for one in common([*first, *second])]
         found = bootstrap(first, second, task.statistic, generator(0), resamples=resamples)
-        p = exchange(first[:trainings], second[:trainings], task.statistic, generator(1), resamples=permutations)
+        pairs = first[:trainings], second[:trainings]
+        p = exchange(*pairs, task.statistic, generator(1), resamples=permutations) if permutations else NAN
     except SettingError as error:
         raise DataError(f"cannot be compared with {a}: {error}", file=sides[1][0].artefact) from error
     of_a, of_b = everyone[: len(first)], everyone[len(first) :]

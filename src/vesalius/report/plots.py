@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.chance import permutation
-from vesalius.report.folders import RunFolder, kind
+from vesalius.report.folders import RunFolder
 from vesalius.report.tables import Quantity, Scores
 
 # Okabe and Ito's colours: told apart by colour-blind eyes as well. Shapes say it again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
-GREYS = {"random": ("#333333", "o"), "raw_pixels": ("#6b6b6b", "s"), "coordinates": ("#8c8c8c", "^")}
+GREYS = {
+    "random": ("#333333", "o"),
+    "raw_pixels": ("#6b6b6b", "s"),
+    "coordinates": ("#8c8c8c", "^"),
+    "scratch": ("#6b6b6b", "D"),
+}
 SHAPES = "osD^vP*X"
 WIDTH, DPI = 4.2, 150  # inches; 630 px: sharp at 390 css px, and text of 9 pt is then 11 px high
 POINTS = 2000  # of a t-SNE picture
@@ -58,8 +63,9 @@ def looks(runs: Sequence[str]) -> dict[str, Look]:
     """Runs in colour, controls in grey, hollow and dashed."""
     found, coloured = {}, 0
     for run in runs:
-        if kind(run):
-            found[run] = Look(*GREYS[kind(run)], "--", filled=False)
+        plain = run.split(" (")[0]
+        if plain in GREYS:
+            found[run] = Look(*GREYS[plain], "--", filled=False)
         else:
             found[run] = Look(COLOURS[coloured % len(COLOURS)], SHAPES[coloured % len(SHAPES)])
             coloured += 1
@@ -81,7 +87,8 @@ def png(figure: Any) -> bytes:
     return out.getvalue()
 
 
-def _tidy(axes: Any, title: str = "", x: str = "") -> None:
+def tidy(axes: Any, title: str = "", x: str = "") -> None:
+    """Small words, no box, a title and a label."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.set_title(title, fontsize=10)
@@ -101,7 +108,7 @@ def curves(runs: Sequence[RunFolder], styles: Mapping[str, Look]) -> list[Pictur
             axes.plot(*points.T, color=look.colour, linestyle=look.line, linewidth=1.4, label=run.name)
         for start in {start for run, _ in drawn for start in _starts(run)}:
             axes.axvline(start, color="0.8", linewidth=1, zorder=0)
-        _tidy(axes, title, "step")
+        tidy(axes, title, "step")
         if len(drawn) > 1:
             axes.legend(fontsize=8, frameon=False)
         ends = "At the end: " + ", ".join(f"{run.name} {points[-1, 1]:.3g}" for run, points in drawn) + "."
@@ -144,7 +151,7 @@ def by_condition(scores: Scores, what: Sequence[Quantity], title: str, styles: M
     axes.set_xticks(range(len(what)), [one.condition or one.structure or "as stored" for one in what])
     for edge in range(len(what) - 1):
         axes.axvline(edge + 0.5, color="0.9", linewidth=1, zorder=0)
-    _tidy(axes, title)
+    tidy(axes, title)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     alt = f"Points with intervals: {title}, for {', '.join(runs)}. The numbers are in the table."
     side = "lower is better" if what[0].lower_is_better else "higher is better"
@@ -204,7 +211,7 @@ def densities(run: str, arrays: Mapping[str, NDArray[Any]]) -> Picture | None:
         axes.plot(grid, shuffled, color="#333333", linewidth=1.4, linestyle="--", label="shuffled parts (control)")
         axes.set_yticks([])
         axes.set_ylim(bottom=0)
-        _tidy(axes)
+        tidy(axes)
         axes.set_ylabel(f"{n} parts", fontsize=9)
     panels[0, 0].set_title(run, fontsize=10)
     panels[-1, 0].set_xlabel("cosine of whole and parts", fontsize=9)

@@ -33,8 +33,9 @@ def weighted(statistic: str, label: ArrayLike, score: ArrayLike) -> Weighted:
 
     def values(weights: Array) -> Array:
         sorted_ = np.asarray(weights, np.float64)[:, order]
-        tp = np.add.reduceat(np.where(positive, sorted_, 0), starts, axis=1)
-        fp = np.add.reduceat(np.where(positive, 0, sorted_), starts, axis=1)
+        tp, fp = np.where(positive, sorted_, 0), np.where(positive, 0, sorted_)
+        if len(starts) < len(order):  # ties
+            tp, fp = (np.add.reduceat(each, starts, axis=1) for each in (tp, fp))
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as said above
             return _STATISTICS[statistic](tp, fp)
 

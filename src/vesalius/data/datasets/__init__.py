@@ -5,7 +5,6 @@ inside a value. `NAME` is a module of this folder or a dotted module of your own
 """
 
 import dataclasses
-import hashlib
 import importlib
 import os
 import pkgutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import unquote
 
+from vesalius.data.footprint import content
 from vesalius.data.scan import Labels, Scan
 from vesalius.data.tables import near
 from vesalius.errors import DataError, SettingError
@@ -104,13 +104,8 @@ class OnDisk(ABC):
         return self.root / self.files[id]
 
     def content(self, id: str, /) -> str:
-        """Blake2b of the file's bytes, 128 bits in hex. DataError where it cannot be read."""
-        path = self.path(id)
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", file=path, remedy="Check the file.") from None
+        """Blake2b of the bytes of the image's files, 128 bits in hex. DataError where one cannot be read."""
+        return content(self.path(id))
 
     def read(self, id: str, /) -> Scan:
         """The image as stored, with its id, patient and what the tables say about it."""

@@ -1,5 +1,6 @@
-"""A folder of images, recursively. Any format that `data.files` reads; ids are paths below the folder.
+"""A folder of images or volumes, recursively. Any format that `data.files` reads; ids are paths below the folder.
 
+A folder with slices of CT, MR or PET is one volume, read whole, and its path is the id (its name where it is the root).
 Whose images they are comes from a CSV manifest or from a regular expression on the path. Without either, every image
 counts as a patient of its own, and `vesalius inspect` warns about it: a split by patient is then a split by image.
 """
@@ -35,7 +36,8 @@ class Dataset(OnDisk):
 
     A manifest's image may be a path below root, a file name, or either without suffix. It decides what belongs to the
     data set: a file without a row has an unknown patient and is left out, with a note. patient_regex is searched in the
-    path below root, its first group is the patient, and a file that it does not match is an error.
+    path below root, its first group is the patient, and a file that it does not match is an error. series=no takes each
+    DICOM slice for an image of its own.
     """
 
     root: Path
@@ -44,10 +46,11 @@ class Dataset(OnDisk):
     patient_column: str = ""
     patient_regex: str = ""
     suffixes: tuple[str, ...] = ()
+    series: bool = True
 
     @property
     def files(self) -> dict[str, str]:
-        """Id -> path below root: the same."""
+        """Id -> path below root: the same, but for a root that is itself a series of slices."""
         return self._matched[0]
 
     @property
@@ -65,7 +68,7 @@ class Dataset(OnDisk):
         """File -> file, file -> patient, notes."""
         if self.manifest is not None and self.patient_regex:
             raise SettingError("manifest and patient_regex both say who the patients are", remedy="Give one of them.")
-        found = image_files(self.root, self.suffixes)
+        found = image_files(self.root, self.suffixes, self.series)
         if self.manifest is not None:
             patients, notes = self._by_manifest(found, locate(self.root, self.manifest))
         elif self.patient_regex:
@@ -76,7 +79,8 @@ class Dataset(OnDisk):
                 "Patients are unknown: every image counts as a patient of its own, so images of one person may fall on "
                 "both sides of a split. Give ?manifest=FILE.csv or ?patient_regex=...",
             )
-        return {file: file for file in patients}, patients, notes
+        name = {file: file if file != "." else self.root.absolute().name for file in patients}
+        return {name[file]: file for file in patients}, {name[file]: who for file, who in patients.items()}, notes
 
     def _by_regex(self, found: tuple[str, ...]) -> dict[str, str]:
         try:

@@ -95,7 +95,8 @@ class Narrow(Step):
 
     def image(self, image: Array, fit: Fit) -> Array:  # noqa: D102
         if fit["to"] == "int16":
-            return np.rint(image).clip(-32768, 32767).astype(np.int16)
+            whole = image if np.issubdtype(image.dtype, np.integer) else np.rint(image)
+            return whole if whole.dtype == np.int16 else whole.clip(-32768, 32767).astype(np.int16)
         return image.astype(fit["to"])
 
     def image_back(self, image: Array, fit: Fit) -> Array:  # noqa: D102

@@ -27,25 +27,23 @@ class Dimensions(Step):
         return {}
 
 
+def bounds(content: Array) -> tuple[list[int], list[int]]:
+    """(*S) bool -> start and stop of the smallest box that holds all that is True; the whole where nothing is."""
+    start, stop = [], []
+    for axis, side in enumerate(content.shape):
+        seen = np.flatnonzero(content.any(axis=tuple(a for a in range(content.ndim) if a != axis)))
+        start.append(int(seen[0]) if len(seen) else 0)
+        stop.append(int(seen[-1]) + 1 if len(seen) else side)
+    return start, stop
+
+
 @dataclass(frozen=True)
-class CropBorder(Step):
-    """Cut away the faces of the image on which no voxel exceeds `threshold` (in stored units).
-
-    None: the lowest value of the image, so that constant dark borders go. -500 in HU: crop to the body.
-    """
-
-    threshold: float | None = None
+class Crop(Step):
+    """To the box from fit's `start` to its `stop`, and back with `fill` where something was; what all croppings share."""
 
     def fit(self, scan: Scan) -> Fit:
-        """Where the content starts and stops; all of the image where nothing exceeds the threshold."""
-        floor = scan.image.min() if self.threshold is None else self.threshold
-        content = np.asarray((scan.image > floor).any(axis=0))
-        start, stop = [], []
-        for axis in range(scan.ndim):
-            seen = np.flatnonzero(content.any(axis=tuple(a for a in range(scan.ndim) if a != axis)))
-            start.append(int(seen[0]) if len(seen) else 0)
-            stop.append(int(seen[-1]) + 1 if len(seen) else scan.shape[axis])
-        return {"shape": list(scan.shape), "start": start, "stop": stop, "fill": float(floor)}
+        """The whole."""
+        return {"shape": list(scan.shape), "start": [0] * scan.ndim, "stop": list(scan.shape), "fill": 0.0}
 
     def about(self, scan: Scan, fit: Fit) -> dict[str, Any]:  # noqa: D102
         return {} if scan.affine is None else {"affine": space_affine.cropped(scan.affine, tuple(fit["start"]))}
@@ -54,7 +52,7 @@ class CropBorder(Step):
         return image[(slice(None), *(slice(a, b) for a, b in zip(fit["start"], fit["stop"], strict=True)))]
 
     def image_back(self, image: Array, fit: Fit) -> Array:
-        """What was cut away comes back as the border's value."""
+        """What was cut away comes back as `fill`."""
         return self._paste(image, fit, fit["fill"])
 
     def mask(self, mask: Array, fit: Fit) -> Array:  # noqa: D102
@@ -73,6 +71,22 @@ class CropBorder(Step):
 
     def points_back(self, points: Array, fit: Fit) -> Array:  # noqa: D102
         return np.asarray(np.asarray(points, np.float64) + fit["start"])
+
+
+@dataclass(frozen=True)
+class CropBorder(Crop):
+    """Cut away the faces of the image on which no voxel exceeds `threshold` (in stored units).
+
+    None: the lowest value of the image, so that constant dark borders go.
+    """
+
+    threshold: float | None = None
+
+    def fit(self, scan: Scan) -> Fit:
+        """Where the content starts and stops; all of the image where nothing exceeds the threshold."""
+        floor = scan.image.min() if self.threshold is None else self.threshold
+        start, stop = bounds(np.asarray((scan.image > floor).any(axis=0)))
+        return {"shape": list(scan.shape), "start": start, "stop": stop, "fill": float(floor)}
 
 
 @dataclass(frozen=True)
@@ -135,12 +149,25 @@ class ResizeShort(Resize):
 
 @dataclass(frozen=True)
 class Spacing(Resize):
-    """To voxels of about `mm` along each axis: the field of view is kept, the spacing the nearest that fits."""
+    """To voxels of about `mm` along each axis: the field of view is kept, the spacing the nearest that fits.
+
+    An axis of coarser voxels keeps them, since interpolation adds no detail, and its number is in the fit's `"kept"`;
+    `upsample` makes it finer all the same.
+    """
 
     mm: tuple[float, ...] = (1.0, 1.0, 2.0)  # vox2vec's
+    upsample: bool = False
 
     def target(self, scan: Scan) -> tuple[int, ...]:
         """DataError where the scan has no spacing, or another number of axes."""
+        wanted = self._wanted(scan)
+        return wanted if self.upsample else tuple(map(min, wanted, scan.shape))
+
+    def fit(self, scan: Scan) -> Fit:  # noqa: D102
+        kept = [a for a, (old, new) in enumerate(zip(scan.shape, self._wanted(scan), strict=True)) if new > old]
+        return super().fit(scan) | ({"kept": kept} if kept and not self.upsample else {})
+
+    def _wanted(self, scan: Scan) -> tuple[int, ...]:
         if scan.spacing is None or len(scan.spacing) != len(self.mm):
             reason = f"spacing {scan.spacing} where {len(self.mm)} numbers of mm are needed"
             raise DataError(reason, file=scan.id, remedy="Leave the Spacing step out, or give the file its spacing.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from vesalius import statistics
 from vesalius.chance import generator
 from vesalius.errors import DataError
-from vesalius.recipes.tables import anatomy
+from vesalius.recipes.tables import anatomy, transfer
 from vesalius.results import Row, read, select
 from vesalius.statistics import Interval
 
@@ -30,13 +30,16 @@ def markdown(experiments: Mapping[str, Sequence[Row]]) -> str:
     Values and differences have 95 % intervals over patients, and over seeds where there are several. Rows of a single
     structure are left out. SettingError where the seeds of a run did not meet the same patients.
     """
-    parts = [
-        f"**{name}**\n\n{anatomy.markdown(rows) if anatomy.of_anatomy(rows) else table(rows)}"
-        for name, rows in sorted(experiments.items())
-        if rows
-    ]
+    parts = [f"**{name}**\n\n{_one(rows)}" for name, rows in sorted(experiments.items()) if rows]
     real = any(row.data not in SYNTHETIC for rows in experiments.values() for row in rows)
     return "\n\n".join([*parts, *([] if real else [WAITING])])
+
+
+def _one(rows: Sequence[Row]) -> str:
+    """The tables of one experiment, by what was measured."""
+    if anatomy.of_anatomy(rows):
+        return anatomy.markdown(rows)
+    return transfer.markdown(rows, RESULTS) if transfer.of_transfer(rows) else table(rows)
 
 
 def table(rows: Iterable[Row]) -> str:

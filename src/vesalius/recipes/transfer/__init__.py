@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from vesalius import checkpoint, results
 from vesalius.errors import SettingError
 from vesalius.evaluate.command import Study, evaluate
 from vesalius.recipes.tables import curves
+from vesalius.results import Row
 from vesalius.settings import to_dict
 from vesalius.zoo import Runs
 
-KEPT = ("dice", "auc", "ap")  # IoU follows from Dice; pictures and scores of patients are not handed on
+KEPT = ("dice", "auc")  # IoU follows from Dice; pictures of patients are not handed on
 
 
 def measure(studies: Mapping[str, tuple[Runs, Study]], out: Path, only: str) -> None:
@@ -29,14 +32,29 @@ def measure(studies: Mapping[str, tuple[Runs, Study]], out: Path, only: str) -> 
 
 
 def write_down(studies: Mapping[str, tuple[Runs, Study]], out: Path, root: Path, name: str) -> None:
-    """The rows in OUT to recipes/results of a checkout, small enough to keep: four digits, the head of each patient's hash;
-    and beside them the settings and the hardware. name: of the recipe."""
+    """The rows in OUT to recipes/results of a checkout, small enough to keep: four digits, the head of each patient's hash.
+
+    Beside them go, of AUC, the scores that it was computed from; and the settings and the hardware. name: of the recipe.
+    """
     folder = root / "src/vesalius/recipes/results"
     rows = [row for row in results.read(out / results.FILE) if row.name in KEPT]
-    results.write(
-        folder / f"{name}.jsonl",
-        [replace(row, value=round(row.value, 4), patient=row.patient[:8], artefact="") for row in rows],
-    )
+    results.write(folder / f"{name}.jsonl", [_short(row, out, folder, name) for row in rows])
     settings = {key: {**to_dict(study), "data": study.data.split(":")[0]} for key, (_, study) in studies.items()}
     about = {"hardware": curves.hardware(), "studies": settings}
     checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _short(row: Row, out: Path, folder: Path, name: str) -> Row:
+    """`row` as it is kept; its scores are copied to FOLDER/NAME."""
+    kept = ""
+    if row.artefact:
+        kept = f"{name}/{Path(row.artefact).name}"
+        with np.load(out / row.artefact, allow_pickle=False) as arrays:
+            short = {
+                "patient": np.array([patient[:8] for patient in arrays["patient"]]),
+                "label": arrays["label"].astype(np.uint8),
+                "score": arrays["score"].astype(np.float32),
+            }
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(folder / kept, allow_pickle=False, **short)
+    return replace(row, value=round(row.value, 4), patient=row.patient[:8], artefact=kept)

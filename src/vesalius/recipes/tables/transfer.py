@@ -1,0 +1,70 @@
+"""What encoders are worth with labels, as tables: rows of `vesalius evaluate`, in README."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vesalius.report.efficiency import Panel, panels
+from vesalius.report.family import judged, pairs, sentence
+from vesalius.report.measures import PROTOCOLS
+from vesalius.report.paired import Measured, tasks
+from vesalius.report.pooled import over_shots, over_structures
+from vesalius.results import Row
+
+TITLES = {"dice": "Dice", "auc": "AUC"}
+RESAMPLES = {"dice": 1999, "auc": 499}  # each resample of an AUC weighs all images anew
+Groups = dict[tuple[str, str, str], list[Row]]
+
+
+def of_transfer(rows: Sequence[Row]) -> bool:
+    """Whether these are rows of `vesalius evaluate`."""
+    return all(row.measure in PROTOCOLS for row in rows) and bool(rows)
+
+
+def markdown(rows: Sequence[Row], folder: Path) -> str:
+    """A table of runs by number of labelled patients for each data set, protocol and number; the verdicts below, folded.
+
+    folder: where the artefacts that rows name lie.
+    """
+    groups: Groups = {}
+    for row in rows:
+        if row.name in TITLES:
+            full = replace(row, artefact=str(folder / row.artefact) if row.artefact else "")
+            groups.setdefault((row.data, row.measure, row.name), []).append(full)
+    return "\n\n".join(_group(*key, some) for key, some in groups.items())
+
+
+def _group(data: str, measure: str, name: str, rows: Sequence[Row]) -> str:
+    own = tasks(rows)
+    means = over_structures(own) or own
+    about = f"{data}, {measure}, {TITLES[name]} (mean of {len({row.structure for row in rows})})"
+    n = RESAMPLES[name]
+    text = [_table(panel, about) for panel in panels(means, n)]
+    if means is not own:
+        text.append(_folded("Structure by structure", [_table(panel, _called(panel)) for panel in panels(own, n)]))
+    text.append(_folded("Run against run", [_verdicts(over_shots(means) or means, n)]))
+    return "\n\n".join(part for part in text if part)
+
+
+def _called(panel: Panel) -> str:
+    return panel.task.what.structure or "all"
+
+
+def _table(panel: Panel, title: str) -> str:
+    heads = [f"{shots} labelled" if shots else "all labelled" for shots in panel.shots]
+    lines = [f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    columns = [panel.column(shots) for shots in panel.shots]
+    for run in panel.runs:
+        cells = (f"**{own[run]}**" if own[run].best else str(own[run]) for own in columns)
+        lines.append(f"| {run} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _verdicts(measured: Measured, resamples: int) -> str:
+    found = judged(measured, pairs(measured), resamples)
+    return "\n".join(f"- {' '.join(filter(None, [one.task.what.condition, sentence(one)]))}" for one in found)
+
+
+def _folded(title: str, parts: Sequence[str]) -> str:
+    text = "\n\n".join(part for part in parts if part)
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>" if text else ""
