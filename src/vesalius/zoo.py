@@ -16,7 +16,7 @@ from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.settings import to_dict, unknown
 
-BACKBONES = ("resnet18", "resnet34", "resnet50")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "fpn", "fpn-finest")  # and fpn8x4: of width 8, with 4 levels
 Runs = Sequence[str | Path] | Mapping[str, str | Path]  # folders or files, or name -> folder or file
 
 
@@ -40,12 +40,16 @@ def build(
 
     mean, std: of each channel of images in 0..1; the network's own by default.
     """
+    from vesalius.models import fpn
     from vesalius.models.resnet import resnet
 
-    if name not in BACKBONES:
+    pyramid = fpn.NAME.fullmatch(name)
+    if name not in BACKBONES and not pyramid:
         raise unknown(name, name, BACKBONES, "backbone")
     if ndim not in (2, 3):
         raise SettingError(f"setting ndim is {ndim}", remedy="Images have 2 or 3 dimensions.")
+    if pyramid:
+        return fpn.fpn(name, ndim, in_channels, mean, std)
     return resnet(int(name.removeprefix("resnet")), ndim, in_channels, mean, std)
 
 

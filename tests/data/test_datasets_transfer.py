@@ -80,6 +80,19 @@ def test_every_labelled_dataset_keeps_the_contract(roots: dict[str, Path], name:
     assert overlaps(splits, data.patient) == {}
 
 
+def test_only_some_splits_of_any_data_set(roots: dict[str, Path]) -> None:
+    whole, part = opened("drive", roots["drive"]), opened("drive", roots["drive"], "?only=test&observer=2")
+    assert part.ids == whole.splits()["test"]
+    assert part.splits() == {"test": part.ids}
+    assert facts(part) is facts(whole)
+    again = pickle.loads(pickle.dumps(part))
+    assert again.ids == part.ids
+    assert (again.read(part.ids[0]).image == whole.read(part.ids[0]).image).all()
+    assert (part.labels(part.ids[0]).mask != whole.labels(part.ids[0]).mask).all()  # by the other observer
+    with pytest.raises(SettingError, match="no split 'tets'"):
+        opened("drive", roots["drive"], "?only=tets")
+
+
 SMALL, TINTED = np.zeros((50, 64), np.uint8), np.arange(64, dtype=np.uint8).repeat(64).reshape(64, 64)
 FIRST = f"dicom-images-train/1.2.0/1.3.0/{siim_acr.TWICE}.dcm"
 BROKEN: list[tuple[str, str, Break, str]] = [

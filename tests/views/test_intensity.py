@@ -106,7 +106,7 @@ def test_units() -> None:
     assert to_unit(byte, "0..1").tolist() == to_unit(wide, "0..1").tolist() == [0, 1]
     assert to_unit(torch.tensor([0.25, 0.5]), "0..1").tolist() == [0.25, 0.5]
     hounsfield = torch.tensor([-2000, -1000, 0, 1000, 3000], dtype=torch.int16)
-    assert to_unit(hounsfield, "HU").tolist() == [0, 0, 0.5, 1, 1]
+    assert to_unit(hounsfield, "HU").tolist() == pytest.approx([0, 350 / 2350, 1350 / 2350, 1, 1])
     assert to_unit(hounsfield, "HU", (-1000, 0)).tolist() == [0, 0, 1, 1, 1]
     for values, unit in ((torch.ones(3), "arbitrary"), (hounsfield, "0..1")):
         with pytest.raises(DataError, match="no known range"):

@@ -45,6 +45,9 @@ def evaluate_command(
     cases: bool = False,
     size: int | None = None,
     window: int | None = None,
+    patch: tuple[int, ...] | None = None,
+    head: str | None = None,
+    blend: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
@@ -73,8 +76,11 @@ def evaluate_command(
         metrics: of masks: dice, iou, hd95, surface_dice
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
-        size: side at which the network sees images, px; this and the next six: default is the protocol's own
+        size: side at which the network sees 2-D images, px; this and the next nine: default is the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
+        patch: sides of the patches of volumes, voxels
+        head: on an encoder of volumes that is fine-tuned: linear, nonlinear or unet
+        blend: of windows that slide over volumes: central, gaussian or constant
         steps: of training
         batch: images a step
         lr: rate at the start; cosine to 0
@@ -85,7 +91,8 @@ def evaluate_command(
         allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
     given = {
-        "size": size, "window": window, "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp
+        "size": size, "window": window, "patch": patch, "head": head, "blend": blend,
+        "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
     }  # fmt: skip
     study = Study(
         data, protocol, train=train, test=test, structures=structures, classes=classes,
@@ -163,7 +170,8 @@ def _one(
     """All trainings of one run that are not in `path` yet."""
     masks = {"metrics": study.metrics, "tolerance": study.tolerance, "cases": study.cases}
     task = task_of((*pool, *test), study.structures, study.classes, study.data, **masks)
-    maker, config = protocols.find(study.protocol, task, study.settings)
+    ndim = loaded.card.backbone["ndim"]
+    maker, config = protocols.find(study.protocol, task, study.settings, ndim, loaded.random)
     before = results.read(path) if path.exists() else []
     finished = {(one.fold, one.shots, one.draw) for one in results.select(before, run=name, measure=row.measure)}
     keep = _keeper(name, loaded, task, study, dataset, config, out, finished)

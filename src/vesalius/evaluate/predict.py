@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tyro.conf import arg
 
@@ -18,6 +17,7 @@ from vesalius.errors import CheckpointError, DataError, SettingError, VesaliusEr
 from vesalius.evaluate import segmentation
 from vesalius.evaluate.images import KINDS, Images, mask_names, open_images
 from vesalius.evaluate.network import Segmenter, load, network_file
+from vesalius.evaluate.windows import slide
 from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
 from vesalius.progress import say, shower
@@ -91,24 +91,11 @@ def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
     pixels = np.require(prepared.scan.image, requirements="W")  # torch takes no read-only array, as some decoders give
     subject = Subject(scan.id, scan.patient, pixels, prepared.scan.unit, {})  # in memory alone: not hashed
     if window:
-        found = slide(segmenter.network, subject, window)
+        with evaluating(segmenter.network):
+            found = slide(segmenter.network, subject.image, (window,) * len(subject.shape)).sigmoid().numpy()
     else:
         (found,) = segmentation.predict(segmenter.network, [subject], segmenter.size)
     return np.asarray(restore_mask(found, steps, prepared.trace), np.float32)
-
-
-def slide(network: Any, subject: Subject, window: int) -> Probabilities:
-    """(K, *S) probabilities in a prepared image of any size: windows overlap by half, blended by a Gaussian (nnU-Net).
-
-    An image smaller than the window is padded with 0, and cut out again.
-    """
-    from monai.inferers.utils import sliding_window_inference  # heavy: not at import
-
-    sides = (window,) * len(subject.shape)
-    with evaluating(network):
-        logits = sliding_window_inference(subject.image[None], sides, 4, network, overlap=0.5, mode="gaussian")
-        assert isinstance(logits, torch.Tensor)
-        return np.asarray(logits[0].sigmoid().numpy())
 
 
 def _load(run: str | Path) -> Segmenter:

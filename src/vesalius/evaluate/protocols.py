@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from vesalius import settings
 from vesalius.errors import SettingError
-from vesalius.evaluate import classification, dense, linear, segmentation
+from vesalius.evaluate import classification, dense, linear, patches, segmentation
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.tasks import Classes, Masks
 from vesalius.features.subjects import Subject
@@ -33,17 +33,28 @@ class Maker(Protocol):
         ...
 
 
-def find(protocol: str, task: Masks | Classes, given: Mapping[str, Any]) -> tuple[Maker, Any]:
-    """What trains, and its settings, `given` in place of the defaults. SettingError: no such protocol or setting."""
+def find(protocol: str, task: Masks | Classes, given: Mapping[str, Any], ndim: int, random: bool) -> tuple[Maker, Any]:
+    """What trains, and its settings, `given` in place of the defaults. SettingError: no such protocol or setting.
+
+    ndim: of the images; masks of volumes are learned in patches. random: the encoder has random weights.
+    """
     if protocol not in PROTOCOLS:
         raise settings.unknown(protocol, protocol, PROTOCOLS, "protocol")
-    masks = isinstance(task, Masks)
-    if protocol in TUNED:
-        if masks:
+    if isinstance(task, Masks):
+        if ndim == 3:
+            return patches.Patches, settings.replace(_of_patches(protocol, random), given)
+        if protocol in TUNED:
             return segmentation.FineTuning, settings.replace(segmentation.Config(), given)
-        return classification.FineTuning, settings.replace(classification.Config(), given)
-    if masks:
         return dense.Probe, settings.replace(dense.Config(head=protocol), given)
+    if protocol in TUNED:
+        return classification.FineTuning, settings.replace(classification.Config(), given)
     if protocol == "nonlinear":
         raise SettingError("nonlinear heads are for masks", remedy="For classes: linear, fewshot, finetune or scratch.")
     return linear.Regression, settings.replace(linear.Config(), given)
+
+
+def _of_patches(protocol: str, random: bool) -> patches.Config:
+    """A probe learns its head alone; random weights have nothing to keep while the head settles."""
+    if protocol in FROZEN:
+        return patches.Config(head="linear" if protocol == "linear" else "nonlinear", frozen=1.0, ramp=0.0)
+    return patches.Config(frozen=0.0, ramp=0.0) if random else patches.Config()

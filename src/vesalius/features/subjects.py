@@ -16,6 +16,7 @@ from vesalius.data.scan import Array
 from vesalius.data.steps import Step
 from vesalius.errors import DataError
 from vesalius.progress import shower
+from vesalius.space.box import Box
 from vesalius.views.intensity import to_unit
 
 Points = Mapping[str, Mapping[str, ArrayLike]]  # image id -> name -> voxel coordinates in the image as stored
@@ -27,7 +28,8 @@ class Subject:
 
     pixels: (C, *S) as stored. landmarks: name -> (ndim,) voxel coordinates, those inside the image.
     packed: the masks of `structures`, 8 to a byte. classes: name -> 1, 0 or NaN (not labelled).
-    spacing: mm from voxel to voxel along each axis; None: unknown.
+    spacing: mm from voxel to voxel along each axis; None: unknown. inside: which voxels are body, 8 to a byte, flat; None:
+    not told from the air round it.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Subject:
     packed: Array | None = None
     classes: Mapping[str, float] = field(default_factory=dict)
     spacing: tuple[float, ...] | None = None
+    inside: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,6 +64,27 @@ class Subject:
         if self.packed is None:
             return np.zeros((0, *self.shape), bool)
         return np.unpackbits(self.packed, axis=0, count=len(self.structures)).astype(bool)
+
+    @property
+    def body(self) -> NDArray[np.bool_]:
+        """(*S), True in the body; all of it where the body is not known."""
+        if self.inside is None:
+            return np.ones(self.shape, bool)
+        return np.unpackbits(self.inside, count=int(np.prod(self.shape))).astype(bool).reshape(self.shape)
+
+    def crop(self, box: Box) -> Tensor:
+        """(C, *box.shape) float in 0..1: a part of the image."""
+        return to_unit(torch.from_numpy(np.ascontiguousarray(self.pixels[(slice(None), *box.slices)])), self.unit)
+
+    def planes(self, names: Sequence[str], box: Box) -> NDArray[np.bool_]:
+        """(len(names), *box.shape): a part of the masks; False where a structure is not known."""
+        found = np.zeros((len(names), *box.shape), bool)
+        if self.packed is not None:
+            part = np.unpackbits(self.packed[(slice(None), *box.slices)], axis=0, count=len(self.structures))
+            for k, name in enumerate(names):
+                if name in self.structures:
+                    found[k] = part[self.structures.index(name)]
+        return found
 
     def mm(self, offsets: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """(N, ndim) voxels -> (N,) length in mm; None where the file does not say how large a voxel is."""
@@ -138,4 +162,5 @@ def _subject(data: Dataset, id: str, steps: Sequence[Step], key: bytes, points: 
         packed=packed,
         classes=labels.classes,
         spacing=prepared.scan.spacing,
+        inside=None if prepared.scan.body is None else np.packbits(prepared.scan.body),
     )

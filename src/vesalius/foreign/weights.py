@@ -29,7 +29,7 @@ class Origin:
     short_side: int = 512  # 2-D images are prepared with this short side, in pixels; smaller ones stay as they are
     grey: bool = True  # 2-D images become one channel, repeated for a network of 3; --no-grey keeps their colours
     spacing: tuple[float, ...] = ()  # 3-D images are prepared to voxels of so many mm: x y z; default: as they are
-    window: tuple[float, ...] = ()  # LOW HIGH: HU that become 0..1; default: -1350 1000 in 2-D, -1000 1000 in 3-D
+    window: tuple[float, ...] = ()  # LOW HIGH: HU that become 0..1; default: -1350 1000
     licence: str = ""  # of the weights, and whom to cite
 
     def __post_init__(self) -> None:

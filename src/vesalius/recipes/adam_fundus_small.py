@@ -13,7 +13,7 @@ from typing import Any
 from vesalius.recipes import adam_nih_small, variants
 
 NAME = Path(__file__).stem
-DATA = ("chase_db1:{}/fundus/chase_db1", "folder:{}/fundus/drive/train/images")
+DATA = ("chase_db1:{}/fundus/chase_db1", "drive:{}/fundus/drive?only=train")
 SETTINGS: dict[str, Any] = {
     **adam_nih_small.SETTINGS,
     "grey": False,

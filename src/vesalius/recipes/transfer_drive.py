@@ -27,7 +27,6 @@ def studies(data: str, weights: str, fundus: str) -> Mapping[str, tuple[Runs, St
         f"chest_{name}": Path(weights) / f"{adam_nih_small.NAME}-{name}.safetensors" for name in adam_nih_small.RUNS
     }
     runs: dict[str, str | Path] = {**of_fundus, **of_chests, "scratch": "scratch"}
-    # The guard knows the 20 training photographs by their file names, and the test ones have others.
     return {
         "finetune": (runs, Study(DATA.format(Path(data).resolve()), "finetune", plan=Plan(draws=3), settings=TUNED))
     }

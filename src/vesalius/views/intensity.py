@@ -17,7 +17,10 @@ BLOCK = 16  # voxels that are filtered together: the fastest of 8, 16, 32
 LARGEST = {torch.uint8: 255, torch.uint16: 65535}
 
 
-def to_unit(x: Tensor, unit: str, window: tuple[float, float] = (-1000.0, 1000.0)) -> Tensor:
+HU_WINDOW = (-1350.0, 1000.0)  # what all encoders see of CT as 0 and as 1: vox2vec, methods section 2.2
+
+
+def to_unit(x: Tensor, unit: str, window: tuple[float, float] = HU_WINDOW) -> Tensor:
     """Stored values -> float32 in 0..1.
 
     "0..1": unsigned integers / the largest of their type, floats as they are. "HU": `window` (low, high) to 0..1, clipped.

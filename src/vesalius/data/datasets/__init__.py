@@ -1,7 +1,8 @@
 """Data sets. This folder is the registry: a module here (or of your own) with `FACTS` and `Dataset` is a data set.
 
 A spec names one: `PATH` (a folder of images), `NAME:PATH`, or `NAME:PATH?option=value&option=value`. Write %26 for an &
-inside a value. `NAME` is a module of this folder or a dotted module of your own.
+inside a value. `NAME` is a module of this folder or a dotted module of your own. The option `only=train,valid` is known to
+all: nothing but these splits is there.
 """
 
 import dataclasses
@@ -127,6 +128,27 @@ class OnDisk(ABC):
         return {}
 
 
+class Part:
+    """Some splits of a data set; in all else it is that data set."""
+
+    def __init__(self, whole: Dataset, only: tuple[str, ...]) -> None:
+        """SettingError: no split of that name."""
+        from vesalius.data.splits import official
+
+        self.whole = whole
+        self._splits = {name: official(whole.splits(), name) for name in only}
+        self.ids = tuple(sorted({id for part in self._splits.values() for id in part}))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "whole":  # while a pickle is read
+            raise AttributeError(name)
+        return getattr(self.whole, name)
+
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The official splits that are left."""
+        return dict(self._splits)
+
+
 def names() -> tuple[str, ...]:
     """Data sets of this folder."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
@@ -134,7 +156,8 @@ def names() -> tuple[str, ...]:
 
 def facts(dataset: Dataset) -> Facts | None:
     """What is published about a data set: FACTS of the module it comes from."""
-    found = getattr(sys.modules[type(dataset).__module__], "FACTS", None)
+    whole = dataset.whole if isinstance(dataset, Part) else dataset
+    found = getattr(sys.modules[type(whole).__module__], "FACTS", None)
     return found if isinstance(found, Facts) else None
 
 
@@ -145,6 +168,7 @@ def open_dataset(spec: str) -> Dataset:
     hints = typing.get_type_hints(kind)
     fields = [field.name for field in dataclasses.fields(kind)]
     values: dict[str, Any] = {}
+    only = () if "only" in fields else _value(tuple[str, ...], options.pop("only", ""), "only")
     if "root" in fields:
         values["root"] = _root(path, name)
     elif path:
@@ -155,6 +179,7 @@ def open_dataset(spec: str) -> Dataset:
             raise SettingError(f"data set {name!r} has no option {key!r}", remedy=near(key, known, "Options"))
         values[key] = _value(hints[key], text, key)
     dataset: Dataset = kind(**values)
+    dataset = Part(dataset, only) if only else dataset
     _ = dataset.ids  # an empty folder or a wrong manifest is an error now, not at hour three
     return dataset
 

@@ -1,0 +1,171 @@
+"""Volumes at their own resolution, in patches: heads on frozen features, fine-tuning, from scratch (vox2vec).
+
+Goncharov et al., MICCAI 2023; methods section 2.2. A step's patches come from one random volume; one structure is drawn for
+the step, and half of the patches lie round a voxel of it, the others round any voxel of the body. Binary cross entropy within
+the body plus soft Dice with squares; Adam at a constant 3e-4; fine-tuning leaves the encoder alone for a third of the steps,
+then raises its rate from a tenth by doubling. Prediction slides a window of the patch's size over the volume, by default
+pasting middles; outside of the body nothing is found.
+
+DIFFERENCES: fewer steps by default (45,000 need a GPU), and no choice of the best step, which needs validation patients. The
+reference's rates of fine-tuning are broken (methods 2.3): the paper's are made here. A volume smaller than the patch is
+padded with 0. Structures that are unknown in a volume are never drawn there, and count nowhere.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesalius.chance import generator
+from vesalius.errors import DataError
+from vesalius.evaluate.outcome import Outcome
+from vesalius.evaluate.schedule import optimiser, pace, rates
+from vesalius.evaluate.windows import slide
+from vesalius.features import evaluating
+from vesalius.features.subjects import Subject
+from vesalius.losses.dice import entropy_and_dice
+from vesalius.models.decoder import UNet
+from vesalius.models.heads import LinearHead, NonLinearHead, WithHead
+from vesalius.settings import least
+from vesalius.views.overlap import box_around
+
+
+@dataclass(frozen=True)
+class Config:
+    """patch: sides, voxels. head: what stands on the encoder. frozen: share of the steps in which it alone learns; 1: a probe.
+    ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth. near: share of patches round a
+    voxel of the step's structure. blend, overlap: of the windows in prediction."""
+
+    patch: tuple[int, ...] = (128, 128, 32)
+    head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
+    steps: int = 3000
+    batch: int = 7
+    lr: float = 3e-4
+    frozen: float = 1 / 3
+    ramp: float = 1200 / 45_000
+    near: float = 0.5
+    blend: str = "central"
+    overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        least(self, 1, "patch", "steps", "batch")
+        least(self, 0, "lr", "frozen", "ramp", "near", "overlap")
+
+
+class Patches:
+    """Networks on copies of one backbone, each trained on patches of some of `pool`; its own weights never change."""
+
+    def __init__(
+        self, backbone: Any, pool: Sequence[Subject], test: Sequence[Subject], names: Sequence[str], config: Config
+    ) -> None:
+        self.backbone, self.pool, self.test, self.names, self.config = backbone, pool, test, names, config
+
+    def run(self, own: Sequence[int], seed: int) -> Outcome:
+        """Train on the volumes `own` of the pool; the head's first weights follow from `seed`, for every encoder."""
+        network = built(self.backbone, len(self.names), self.config.head, seed)
+        train(network, [self.pool[i] for i in own], self.names, self.config, seed)
+        learned = network.parameters() if self.config.frozen < 1 else _rest(network)
+        found = predict(network, self.test, self.config)
+        return Outcome(found, sum(p.numel() for p in learned), network)
+
+
+def built(backbone: Any, outputs: int, head: str, seed: int) -> Any:
+    """A copy of `backbone` under a fresh head whose weights follow from `seed`: (B, C, *S) -> logits (B, K, *S)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        own = copy.deepcopy(backbone)
+        if head == "unet":
+            return UNet(own, outputs)
+        kind = LinearHead if head == "linear" else NonLinearHead
+        return WithHead(own, kind(own.channels, outputs, own.ndim, own.strides))
+
+
+def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Config, seed: int) -> list[float]:
+    """`network` learns in place; the loss of every step. Draws follow from (seed, step) alone.
+
+    DataError: a volume with none of the structures contoured.
+    """
+    places = [_voxels(subject, names) for subject in own]
+    network.train()
+    adam, losses = optimiser(network, network.backbone), []
+    for step in range(config.steps):
+        pace(adam, network.backbone, rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=True))
+        rng = generator(seed, step)
+        at = int(rng.integers(len(own)))
+        images, masks, body, known = batch(rng, own[at], places[at], names, config)
+        loss = entropy_and_dice(network(images), masks, known.expand(len(images), -1), body)
+        adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def batch(
+    rng: np.random.Generator,
+    subject: Subject,
+    places: Mapping[str, NDArray[np.int64]],
+    names: Sequence[str],
+    config: Config,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Patches of one volume: images (B, C, *patch) in 0..1, masks (B, K, *patch), body (B, 1, *patch), known (1, K)."""
+    patch = config.patch[: len(subject.shape)]
+    near, body = places[sorted(places)[int(rng.integers(len(places)))]], subject.body
+    cut = []
+    for _ in range(config.batch):
+        some = rng.random() < config.near and len(near)
+        flat = int(near[rng.integers(len(near))]) if some else _anywhere(rng, body)
+        voxel = tuple(int(i) for i in np.unravel_index(flat, subject.shape))
+        box = box_around(rng, voxel, subject.shape, patch)
+        masks = torch.from_numpy(subject.planes(names, box)).float()
+        parts = (subject.crop(box), masks, torch.from_numpy(body[box.slices])[None].float())
+        cut.append([_padded(part, patch) for part in parts])
+    images, masks, inside = (torch.stack(some) for some in zip(*cut, strict=True))
+    known = torch.tensor([[float(name in subject.structures) for name in names]])
+    return images, masks, inside, known
+
+
+def predict(network: nn.Module, subjects: Sequence[Subject], config: Config) -> Iterator[NDArray[np.float32]]:
+    """Of each subject, probabilities (K, *S) in its prepared image; 0 outside of the body, where that is known."""
+    for subject in subjects:
+        with evaluating(network):
+            window = config.patch[: len(subject.shape)]
+            logits = slide(network, subject.image, window, blend=config.blend, overlap=config.overlap)
+        yield np.asarray(logits.sigmoid().numpy() * subject.body, np.float32)
+
+
+def _voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Structure -> flat indices of its voxels, of those that are known; at most a hundred thousand of each."""
+    mask = subject.mask
+    known = [name for name in names if name in subject.structures]
+    if not known:
+        raise DataError(f"has no mask of {', '.join(names)}", file=subject.id, remedy="Leave it out.")
+    found = {name: np.flatnonzero(mask[subject.structures.index(name)]) for name in known}
+    return {name: at[:: max(1, len(at) // 100_000)] for name, at in found.items()}
+
+
+def _anywhere(rng: np.random.Generator, body: NDArray[np.bool_]) -> int:
+    """Flat index of a voxel of the body, all equally likely: drawn until one is, for bodies fill most of their volume."""
+    while True:
+        flat = rng.integers(body.size, size=64)
+        if len(hits := flat[body.reshape(-1)[flat]]):
+            return int(hits[0])
+
+
+def _padded(part: Tensor, patch: tuple[int, ...]) -> Tensor:
+    """(C, *S) -> (C, *patch), 0 behind its end."""
+    short = (
+        n for have, whole in zip(reversed(part.shape[1:]), reversed(patch), strict=True) for n in (0, whole - have)
+    )
+    return functional.pad(part, list(short))
+
+
+def _rest(network: Any) -> Iterator[nn.Parameter]:
+    mine = {id(parameter) for parameter in network.backbone.parameters()}
+    return (parameter for parameter in network.parameters() if id(parameter) not in mine)
