@@ -15,6 +15,7 @@ class MemoryScan:
     image: np.ndarray
     index: int = 0
     unit: str = "0..1"
+    mask: np.ndarray | None = None  # (*S) bool: the body
 
     @classmethod
     def random(cls, seed: int, ndim: int, side: int = 48, index: int = 0) -> "MemoryScan":
@@ -33,3 +34,15 @@ class MemoryScan:
 
     def read(self, box: Box | None = None) -> np.ndarray:
         return self.image if box is None else self.image[:, *box.slices]
+
+    @property
+    def has_body(self) -> bool:
+        return self.mask is not None
+
+    def body(self, box: Box | None = None) -> np.ndarray:
+        mask = np.ones(self.shape, bool) if self.mask is None else self.mask
+        return mask if box is None else mask[box.slices]
+
+    def sample_body_voxel(self, rng: np.random.Generator) -> tuple[int, ...]:
+        places = np.argwhere(self.body())
+        return tuple(map(int, places[rng.integers(len(places))]))

@@ -1,6 +1,6 @@
 """One contract for every method in the folder, in 2-D and in 3-D."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,15 @@ from vesalius.methods.step import Progress
 from vesalius.train.batches import collate
 
 B = 8
+SMALL = {"size": 32, "bank": 32, "groups": 2, "patch": (32, 32, 32), "voxels": 40}
 pytestmark = pytest.mark.filterwarnings("ignore:.*channels_last.*")
 
 
 def ready(name: str, ndim: int, **settings: Any) -> tuple[Any, Any, torch.nn.Module]:
     """A method module, its settings at a small size, and the method."""
     module = methods.find(name)
-    config = replace(module.Config(), size=32, bank=32, groups=2, **settings)
+    small = {field.name: SMALL[field.name] for field in fields(module.Config) if field.name in SMALL}
+    config = replace(module.Config(), **{**small, **settings})
     torch.manual_seed(0)
     return module, config, module.Method(zoo.build("resnet18", ndim), config)
 
@@ -51,9 +53,10 @@ def test_a_step_learns_and_then_moves_only_what_it_should(case: Any) -> None:
     assert all(
         torch.equal(before[name], p) for name, p in method.named_parameters()
     )  # nothing learns before the optimiser
-    assert torch.equal(before["bank.keys"], method.bank.keys)  # nor does the bank move in forward
+    keys = before.get("bank.keys")
+    assert keys is None or torch.equal(keys, method.bank.keys)  # nor does the bank move in forward
     method.after_update([step.carry])
-    assert not torch.equal(before["bank.keys"], method.bank.keys)
+    assert keys is None or not torch.equal(keys, method.bank.keys)
 
 
 def test_validation_leaves_bank_ema_and_statistics_bit_identical(case: Any) -> None:
@@ -82,8 +85,10 @@ def test_crops_depend_on_their_seed_alone(case: Any) -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_a_bank_that_the_batch_does_not_divide_is_refused(case: Any) -> None:
-    _, _, method, _ = case
+@pytest.mark.parametrize("name", ["adam", "moco"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_bank_that_the_batch_does_not_divide_is_refused(name: str, ndim: int) -> None:
+    _, _, method = ready(name, ndim)
     with pytest.raises(SettingError, match="multiple"):
         method.check(24, 1)
 

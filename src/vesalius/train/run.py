@@ -47,6 +47,10 @@ class Run(Generic[C]):
     start: str = ""  # an encoder (run folder or .safetensors) to start from; default: random weights
     size: int = 512  # 2-D images are prepared with this short side, in pixels; smaller ones stay as they are
     grey: bool = True  # 2-D images become one channel; --no-grey for fundus photographs and other colour
+    spacing: tuple[
+        float, ...
+    ] = ()  # 3-D images get voxels of this many mm along x, y, z; coarser ones stay as they are
+    body: bool = False  # CT is cropped to the body, and its mask kept; for CT in HU alone
     exclude_patients: str = ""  # a text file, one patient a line, kept out of training and validation
     holdout: float = 0.1  # share of patients whose loss is watched, never trained on; 0 = none
     epochs: int = 200  # of each stage
@@ -74,6 +78,8 @@ class Run(Generic[C]):
         least(self, 0, "workers", "save_minutes", "save_steps", "max_steps", "seed")
         if self.ndim not in (2, 3):
             raise SettingError(f"setting ndim is {self.ndim}", remedy="Images have 2 or 3 dimensions.")
+        if len(self.spacing) not in (0, 3) or not all(mm > 0 for mm in self.spacing):
+            raise SettingError(f"setting spacing is {self.spacing}", remedy="Give mm along x, y and z.")
         if not 0 <= self.holdout < 1:
             raise SettingError(
                 f"setting holdout is {self.holdout}", remedy="It is a share of patients: 0 <= holdout < 1."
@@ -84,9 +90,13 @@ class Run(Generic[C]):
 
 
 def configure(name: str, values: Mapping[str, Any]) -> Run[Any]:
-    """The settings of method `name` with `values` in place of defaults. SettingError: unknown key, wrong type."""
+    """The settings of method `name` with `values` in place of defaults. SettingError: unknown key, wrong type.
+
+    A method's own `DEFAULTS`, nested like `values`, come before those of `Run`.
+    """
     module = find(name)
-    return replace(Run(name, module.Config()), {key: value for key, value in values.items() if key != "name"})
+    start = replace(Run(name, module.Config()), getattr(module, "DEFAULTS", {}))
+    return replace(start, {key: value for key, value in values.items() if key != "name"})
 
 
 def read(path: Path) -> Run[Any]:
