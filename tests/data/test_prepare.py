@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -28,6 +29,7 @@ from vesalius.data.steps import (
     Dimensions,
     Grey,
     Narrow,
+    Percentiles,
     ResizeShort,
     Spacing,
     ToUint8,
@@ -64,6 +66,7 @@ CASES = [
     (radiograph((3, 90, 70)), FUNDUS),
     (Scan(smooth((1, 40, 50)) * 7 - 3, "arbitrary"), (ResizeShort(32), ToUint8())),
     (volume(), VOLUME),
+    (dataclasses.replace(volume(), unit="arbitrary"), VOLUME),
     (volume(), (CropBorder(-999.0), Canonical(), Spacing((1.0, 1.3, 2.5)), Narrow())),
     (volume(), (Canonical(), ToUint8(hu=(-1000, 1000)))),
     (volume(), (Dimensions(3), Canonical(), CropBody(), Spacing((2.2, 1.4, 3.0)), Narrow(), Body())),
@@ -235,3 +238,16 @@ def test_a_volume_is_no_radiograph():
 def test_spacing_needs_spacing():
     with pytest.raises(DataError, match="spacing None"):
         prepare(Scan(np.zeros((1, 4, 4, 4)), "HU", id="a"), [Spacing()])
+
+
+def test_an_arbitrary_scale_becomes_shares_between_two_percentiles():
+    image = np.arange(1, 1001, dtype=np.int16).reshape(1, 10, 10, 10)
+    done = prepare(Scan(image, "arbitrary", affine=np.eye(4)), [Percentiles(10, 90)])
+    assert (done.scan.unit, done.scan.image.dtype) == ("0..1", np.uint16)
+    low, high = np.percentile(image, (10, 90))
+    expected = ((image - low) / (high - low)).clip(0, 1)
+    np.testing.assert_allclose(done.scan.image / 65535, expected, atol=1e-5)
+    for unit in ("HU", "0..1"):
+        known = prepare(Scan(image, unit, affine=np.eye(4)), [Percentiles()]).scan
+        assert (known.unit, known.image.dtype) == (unit, np.int16)
+        assert (known.image == image).all()

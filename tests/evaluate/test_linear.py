@@ -89,7 +89,7 @@ def test_every_patient_is_tested_once_by_folds(tiny_run: Path, tmp_path: Path, l
         (("--structures", "heart"), 1, "no image has a mask of 'heart'"),
         (("--protocol", "nonlinear"), 2, "nonlinear heads are for masks"),
         (("--lr", "1"), 2, "unknown setting lr"),
-        (("--save",), 2, "trains no network to save"),
+        (("--save",), 2, "trains no network that predict knows"),
         (("--folds", "24", "--classes", "bright"), 1, "class 'bright' has one value among those to test on"),
     ],
 )

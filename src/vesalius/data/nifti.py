@@ -1,4 +1,4 @@
-"""Reads NIfTI-1 and -2 (.nii, .nii.gz) into a Scan of (x, y, z) voxels with a RAS+ affine in mm.
+"""Reads NIfTI-1 and -2 (.nii, .nii.gz) into a Scan of (x, y, z) voxels with a RAS+ affine in mm, and writes NIfTI-1.
 
 The world is that of the sform, else of the qform; where a file has neither, its affine is None: nobody knows then which
 side is left. Values stay integers where their scale is one. Of the header, nothing but geometry and scale is kept.
@@ -106,3 +106,20 @@ def _geometry(header: Any) -> tuple[tuple[float, ...], Array | None]:
     spacing = tuple(mm * float(side) for side in header.get_zooms()[:3])
     form = header.get_sform if header["sform_code"] else header.get_qform if header["qform_code"] else None
     return spacing, None if form is None else np.diag((mm, mm, mm, 1.0)) @ form()
+
+
+def write_nifti(path: Path, array: Array, affine: Array | None) -> None:
+    """(x, y, z) uint8, int16 or float32 as .nii.gz with a RAS+ affine in mm (None: voxels of 1 mm), whole or not at all.
+
+    DataError if the disk refuses.
+    """
+    volume: Any = nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine)  # type: ignore[no-untyped-call]
+    volume.header.set_xyzt_units("mm")
+    part = path.with_name(f".part-{path.name}")  # the suffix says to nibabel how it is written
+    try:
+        nibabel.save(volume, part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        reason = f"cannot be written ({error.strerror or error})"
+        raise DataError(reason, file=path, remedy="Check the path and the space left.") from error

@@ -18,6 +18,7 @@ from vesalius.data.steps import (
     Fit,
     Grey,
     Narrow,
+    Percentiles,
     ResizeShort,
     Spacing,
     Step,
@@ -29,7 +30,7 @@ from vesalius.settings import from_dict, to_dict
 Trace = tuple[tuple[str, Fit], ...]
 RADIOGRAPH: tuple[Step, ...] = (Dimensions(2), Grey(), ResizeShort(), ToUint8())
 FUNDUS: tuple[Step, ...] = (Dimensions(2), CropBorder(), ResizeShort(), ToUint8())
-VOLUME: tuple[Step, ...] = (Dimensions(3), Canonical(), Narrow())
+VOLUME: tuple[Step, ...] = (Dimensions(3), Canonical(), Narrow(), Percentiles())
 CT: tuple[Step, ...] = (Dimensions(3), Canonical(), CropBody(), Spacing(), Narrow(), Body())  # vox2vec's
 
 
@@ -44,14 +45,15 @@ class Prepared:
 def steps_for(
     ndim: int, size: int = 512, spacing: tuple[float, ...] | None = None, grey: bool = True, body: bool = False
 ) -> tuple[Step, ...]:
-    """The default steps. 2-D: grey (or colour), short side `size`, uint8. 3-D: RAS+, `spacing` mm if given, int16 HU.
+    """The default steps. 2-D: grey (or colour), short side `size`, uint8. 3-D: RAS+, `spacing` mm if given, int16 HU, or,
+    where values are on an arbitrary scale, 0..1 between two percentiles.
 
     body, for CT alone: cropped to what is no air, with the body mask kept beside the image.
     """
     if ndim == 2:
         return (Dimensions(2), *((Grey(),) if grey else ()), ResizeShort(size), ToUint8())
-    crop, mask = ((CropBody(),), (Body(),)) if body else ((), ())
-    return (Dimensions(ndim), Canonical(), *crop, *((Spacing(spacing),) if spacing else ()), Narrow(), *mask)
+    crop, end = ((CropBody(),), (Body(),)) if body else ((), (Percentiles(),))
+    return (Dimensions(ndim), Canonical(), *crop, *((Spacing(spacing),) if spacing else ()), Narrow(), *end)
 
 
 def prepare(scan: Scan, steps: Sequence[Step]) -> Prepared:

@@ -87,7 +87,7 @@ def evaluate_command(
         frozen: share of the steps in which only the decoder or head learns
         ramp: share of the steps after these in which the encoder's rate doubles from a tenth up to lr
         seed: of all draws
-        save: keep every fine-tuned segmentation network, in OUT/networks, for `vesalius predict`
+        save: keep every network for masks, in OUT/networks, for `vesalius predict`
         allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
     given = {
@@ -246,8 +246,8 @@ def _keeper(
 ) -> Any:  # fmt: skip
     if not study.save:
         return None
-    if not isinstance(task, Masks) or study.protocol in protocols.FROZEN:
-        reason = f"{study.protocol} of {'masks' if isinstance(task, Masks) else 'classes'} trains no network to save"
+    if not isinstance(task, Masks):
+        reason = f"{study.protocol} of classes trains no network that predict knows"
         raise SettingError(reason, remedy="Leave --save out.")
     lost = [at for at in finished if not saved_as(out, name, at[1], at[2], at[0]).exists()]
     if lost:

@@ -12,9 +12,12 @@ from vesalius.data.datasets import Dataset, facts
 from vesalius.data.prepare import steps_from_json
 from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
+from vesalius.evaluate import patches
+from vesalius.evaluate.dense import HEADS
 from vesalius.evaluate.repeats import Repeat
 from vesalius.features.subjects import Subject
 from vesalius.models.decoder import UNet
+from vesalius.models.heads import WithHead
 from vesalius.settings import to_dict
 
 KIND = "segmentation"
@@ -26,7 +29,7 @@ SCRATCH = ("scratch", "random")  # runs by these names: the network of the first
 class Segmenter:
     """A network in eval mode, and the card that its weights carried. `network`: (B, C, *S) in 0..1 -> (B, K, *S)."""
 
-    network: UNet
+    network: UNet | WithHead
     card: Card
 
     @property
@@ -40,14 +43,25 @@ class Segmenter:
         return tuple(self.card.classes)
 
     @property
+    def ndim(self) -> int:
+        """Of the images."""
+        return int(self.card.backbone["ndim"])
+
+    @property
     def size(self) -> int:
-        """Side at which it saw images in training, px."""
+        """Side at which it saw 2-D images in training, px."""
         return int(self.card.config["size"])
+
+    @property
+    def windows(self) -> patches.Config:
+        """How it slides over volumes: patch, blend, overlap."""
+        known = self.card.config["train"]
+        return patches.Config(patch=tuple(known["patch"]), blend=known["blend"], overlap=known["overlap"])
 
 
 def save(
     path: Path,
-    network: UNet,
+    network: UNet | WithHead,
     encoder: Card,
     structures: Sequence[str],
     size: int,
@@ -84,7 +98,7 @@ def saved_as(folder: Path, run: str, shots: int | None, draw: int | None, fold: 
 
 def keeper(
     folder: Path, run: str, encoder: Card, dataset: Dataset, structures: Sequence[str], method: str, config: Any
-) -> Callable[[UNet, Sequence[Subject], Repeat, int | None], None]:
+) -> Callable[[UNet | WithHead, Sequence[Subject], Repeat, int | None], None]:
     """What is called with each trained network, the images it saw, and which training it was: saves it below `folder`."""
     about = facts(dataset)
     parent = None if encoder.method in SCRATCH else run
@@ -93,11 +107,12 @@ def keeper(
         "licence": about.licence if about else "unknown",
     }
 
-    def keep(network: UNet, own: Sequence[Subject], repeat: Repeat, fold: int | None) -> None:
+    def keep(network: UNet | WithHead, own: Sequence[Subject], repeat: Repeat, fold: int | None) -> None:
         path = saved_as(folder, run, repeat.shots, repeat.draw, fold)
         how = {"shots": repeat.shots, "draw": repeat.draw, "fold": fold, "seed": repeat.seed, "train": to_dict(config)}
         source = {**named, "images": len(own), "patients": len({subject.patient for subject in own})}
-        save(path, network, encoder, structures, config.size, parent=parent, method=method, config=how, data=[source])
+        size = getattr(config, "size", 0)  # volumes are seen as they are
+        save(path, network, encoder, structures, size, parent=parent, method=method, config=how, data=[source])
 
     return keep
 
@@ -130,17 +145,23 @@ def network_file(source: Path) -> Path:
     raise CheckpointError("holds no fine-tuned network", file=source, remedy=remedy)
 
 
-def _decoder(network: UNet) -> dict[str, Any]:
-    """What the card says of the decoder, enough to build it: one width a level, finest last."""
+def _decoder(network: UNet | WithHead) -> dict[str, Any]:
+    """What the card says of the decoder, enough to build it: of a U-Net, one width a level, finest last; of a head, which."""
+    if isinstance(network, WithHead):
+        return {"head": next(name for name, kind in HEADS.items() if isinstance(network.head, kind))}
     blocks = [*network.blocks, network.final]
     return {"widths": [block.layers[0].out_channels for block in blocks], "skips": network.skips}
 
 
-def _described(card: Card, path: Path) -> UNet:
+def _described(card: Card, path: Path) -> UNet | WithHead:
     """The network that a card describes, with random weights. CheckpointError where it describes none that we know."""
     try:
         encoder = zoo.arguments(card)
         decoder = card.config["decoder"]
+        if "head" in decoder:
+            backbone = zoo.build(**encoder)
+            head = HEADS[decoder["head"]](backbone.channels, len(card.classes), backbone.ndim, backbone.strides)
+            return WithHead(backbone, head)
         widths, skips = [int(width) for width in decoder["widths"]], bool(decoder["skips"])
         if not card.classes or not widths or int(card.config["size"]) < 1:
             raise ValueError("no structures, no widths or no size")

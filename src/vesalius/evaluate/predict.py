@@ -1,8 +1,12 @@
-"""`vesalius predict RUN INPUT OUT`: a fine-tuned network over images; masks as PNG in the pixels of each image as read."""
+"""`vesalius predict RUN INPUT OUT`: a fine-tuned network over images; masks in the voxels of each image as read.
+
+PNG of 2-D images; of volumes NIfTI with the affine of the input, 0 and 1.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +17,8 @@ from tyro.conf import arg
 from vesalius import checkpoint
 from vesalius.data.prepare import prepare, restore_mask
 from vesalius.data.scan import Scan
-from vesalius.errors import CheckpointError, DataError, SettingError, VesaliusError
-from vesalius.evaluate import segmentation
+from vesalius.errors import DataError, SettingError, VesaliusError
+from vesalius.evaluate import patches, segmentation
 from vesalius.evaluate.images import KINDS, Images, mask_names, open_images
 from vesalius.evaluate.network import Segmenter, load, network_file
 from vesalius.evaluate.windows import slide
@@ -36,14 +40,14 @@ def predict_command(
     window: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Segment images with a fine-tuned network: STEM-STRUCTURE.png, 0 and 255, as large as the image.
+    """Segment images with a fine-tuned network: STEM-STRUCTURE.png, 0 and 255, or of volumes .nii.gz, 0 and 1.
 
     Args:
         run: a network that `vesalius evaluate` saved in OUT/networks, or a folder of results with one
         input: an image, a folder of images, or a data set as NAME:PATH
         out: folder to write to, sub-folders as in the input
-        probabilities: also write STEM-STRUCTURE-probability.png, 16 bit, 65535 for 1
-        window: side of a window that slides over the prepared image, px; 0 = the whole image, resized as in training
+        probabilities: also write STEM-STRUCTURE-probability.png, 16 bit, 65535 for 1, or of volumes .nii.gz, 0..1
+        window: side of a window that slides over the prepared 2-D image, px; 0 = the whole image, resized as in training
         overwrite: delete the masks of these images that are there, and make them anew
     """
     print(predict(run, input, Path(out), probabilities=probabilities, window=window, overwrite=overwrite))
@@ -59,21 +63,23 @@ def predict(
     """
     if window and window < LEAST:
         raise SettingError(f"window is {window}", remedy=f"Give 0 for the whole image, or at least {LEAST} px.")
-    segmenter, images = _load(run), open_images(source)
+    segmenter, images = _load(run, window), open_images(source)
+    suffix = ".png" if segmenter.ndim == 2 else ".nii.gz"
     names = mask_names(images.ids, segmenter.structures)
     _outside(out, images)
-    _claim(out, names, {"network": _digest(Path(run)), "input": images.name, "window": window}, overwrite)
+    files = [out / f"{name}{kind}{suffix}" for stems in names.values() for name in stems for kind in KINDS]
+    _claim(out, files, {"network": _digest(Path(run)), "input": images.name, "window": window}, overwrite)
     aside, made, show = list[dict[str, str]](), 0, shower("segmenting")
     for done, (id, stems) in enumerate(names.items(), 1):
         kinds = KINDS if probabilities else KINDS[:1]
-        wanted = {(k, kind): out / f"{name}{kind}.png" for k, name in enumerate(stems) for kind in kinds}
+        wanted = {(k, kind): out / f"{name}{kind}{suffix}" for k, name in enumerate(stems) for kind in kinds}
         wanted = {place: path for place, path in wanted.items() if not path.exists()}
         found = _segment(segmenter, images, id, window) if wanted else None
         if isinstance(found, str):
             aside.append({"file": str(images.path(id) or id), "reason": found})
             say(f"set aside: {aside[-1]['file']}: {found}")
         elif found is not None:
-            _write(wanted, found)
+            _write(wanted, *found)
             made += 1
         show(done, len(names))
     checkpoint.write_bytes(out / ASIDE, (json.dumps(aside, indent=2) + "\n").encode())
@@ -90,7 +96,11 @@ def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
     prepared = prepare(scan, steps)
     pixels = np.require(prepared.scan.image, requirements="W")  # torch takes no read-only array, as some decoders give
     subject = Subject(scan.id, scan.patient, pixels, prepared.scan.unit, {})  # in memory alone: not hashed
-    if window:
+    if segmenter.ndim == 3:
+        body = prepared.scan.body
+        subject = replace(subject, inside=None if body is None else np.packbits(body))
+        (found,) = patches.predict(segmenter.network, [subject], segmenter.windows)
+    elif window:
         with evaluating(segmenter.network):
             found = slide(segmenter.network, subject.image, (window,) * len(subject.shape)).sigmoid().numpy()
     else:
@@ -98,32 +108,37 @@ def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
     return np.asarray(restore_mask(found, steps, prepared.trace), np.float32)
 
 
-def _load(run: str | Path) -> Segmenter:
-    """CheckpointError where the network cannot be loaded, or is one of volumes. SettingError: an unknown step."""
+def _load(run: str | Path, window: int) -> Segmenter:
+    """CheckpointError where the network cannot be loaded. SettingError: an unknown step, or a window over volumes."""
     segmenter = load(run)
     _ = segmenter.steps  # what cannot be applied to any image is no fault of the first
-    if segmenter.card.backbone["ndim"] != 2:
-        remedy = "This release segments 2-D images: fine-tune an encoder of radiographs or photographs."
-        raise CheckpointError("is a network of volumes", file=run, remedy=remedy)
+    if window and segmenter.ndim == 3:
+        raise SettingError("a window is for 2-D images", remedy="Volumes are seen in patches as large as in training.")
     return segmenter
 
 
-def _segment(segmenter: Segmenter, images: Images, id: str, window: int) -> Probabilities | str:
-    """(K, H, W) probabilities in the pixels of the image as read, or why there are none."""
+def _segment(segmenter: Segmenter, images: Images, id: str, window: int) -> tuple[Probabilities, Scan] | str:
+    """(K, *S) probabilities in the voxels of the image as read, and that image; or why there are none."""
     try:
-        return infer(segmenter, images.read(id), window)
+        scan = images.read(id)
+        return infer(segmenter, scan, window), scan
     except VesaliusError as error:
         return f"{error.reason}. {error.remedy}".removesuffix(". ")
     except Exception as error:  # noqa: BLE001 - a decoder may raise anything, and one file must not stop the rest
         return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _write(wanted: Mapping[tuple[int, str], Path], found: Probabilities) -> None:
+def _write(wanted: Mapping[tuple[int, str], Path], found: Probabilities, scan: Scan) -> None:
     """(structure, kind) -> file, each whole or not at all. DataError where the disk refuses."""
     from vesalius.data.files import write_png  # Pillow loads with it
 
     for (k, kind), path in wanted.items():
-        write_png(path, np.rint(found[k] * 65535).astype(np.uint16) if kind else found[k] > 0.5)
+        if scan.ndim == 3:
+            from vesalius.data.nifti import write_nifti  # nibabel loads with it
+
+            write_nifti(path, found[k] if kind else (found[k] > 0.5).astype(np.uint8), scan.affine)
+        else:
+            write_png(path, np.rint(found[k] * 65535).astype(np.uint16) if kind else found[k] > 0.5)
 
 
 def _outside(out: Path, images: Images) -> None:
@@ -132,13 +147,12 @@ def _outside(out: Path, images: Images) -> None:
         raise SettingError("lies in the folder of the images", file=out, remedy="Choose a folder outside of it.")
 
 
-def _claim(out: Path, names: Mapping[str, list[str]], about: dict[str, Any], overwrite: bool) -> None:
+def _claim(out: Path, files: Sequence[Path], about: dict[str, Any], overwrite: bool) -> None:
     """Say in OUT whose masks these are: those of another network, input or window are no result of this call.
 
     SettingError where there are others. overwrite: they are deleted first, so that what a stopped call leaves is of one
     kind. CheckpointError where nothing can be written.
     """
-    files = [out / f"{name}{kind}.png" for stems in names.values() for name in stems for kind in KINDS]
     for folder in sorted({out, *(file.parent for file in files)}):
         checkpoint.check_writable(folder)
     log = out / LOG

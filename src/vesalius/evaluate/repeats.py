@@ -52,7 +52,7 @@ def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True) -> Iter
     at = {subject.id: i for i, subject in enumerate(pool)}
     patients = {subject.id: subject.patient for subject in pool}
     everyone = len(set(patients.values()))
-    counts = plan.shots or tuple(max(2, round(share * everyone)) for share in plan.shares or (1.0,))
+    counts = plan.shots or tuple(min(everyone, max(2, round(share * everyone))) for share in plan.shares or (1.0,))
     if max(counts) > everyone:
         raise SettingError(f"{max(counts)} shots of {everyone} patients", remedy="Ask for fewer.")
     for draw in range(plan.draws):

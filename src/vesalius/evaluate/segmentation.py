@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.chance import generator
@@ -146,7 +146,7 @@ def _grid_matrix(rng: np.random.Generator, shape: tuple[int, ...], config: Confi
     return torch.from_numpy(matrix.copy()).float()
 
 
-def predict(network: UNet, subjects: Sequence[Subject], size: int) -> Iterator[NDArray[np.float32]]:
+def predict(network: nn.Module, subjects: Sequence[Subject], size: int) -> Iterator[NDArray[np.float32]]:
     """Of each subject, probabilities (K, *S) in its prepared image."""
     for subject in subjects:
         with evaluating(network):

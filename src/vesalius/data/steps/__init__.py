@@ -1,13 +1,25 @@
 """The steps that bring a raw scan to standard form; a name in STEPS is what checkpoints and caches write down."""
 
 from vesalius.data.steps.body import Body, CropBody
-from vesalius.data.steps.intensity import Grey, Narrow, ToUint8
+from vesalius.data.steps.intensity import Grey, Narrow, Percentiles, ToUint8
 from vesalius.data.steps.shape import Canonical, CropBorder, Dimensions, ResizeShort, Spacing
 from vesalius.data.steps.step import Fit, Step
 
 STEPS: dict[str, type[Step]] = {
     step.__name__: step
-    for step in (Body, Canonical, CropBody, CropBorder, Dimensions, Grey, Narrow, ResizeShort, Spacing, ToUint8)
+    for step in (
+        Body,
+        Canonical,
+        CropBody,
+        CropBorder,
+        Dimensions,
+        Grey,
+        Narrow,
+        Percentiles,
+        ResizeShort,
+        Spacing,
+        ToUint8,
+    )
 }
 
 __all__ = [
@@ -20,6 +32,7 @@ __all__ = [
     "Fit",
     "Grey",
     "Narrow",
+    "Percentiles",
     "ResizeShort",
     "Spacing",
     "Step",

@@ -1,0 +1,58 @@
+"""Volumes from labels to masks: heads and fine-tuning in patches, and predictions that lie on the input."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from fakes import msd
+from fakes.command import vesalius
+from vesalius import checkpoint, results, zoo
+from vesalius.checkpoint import Card
+from vesalius.data.cache import key_hash, salt_of
+from vesalius.data.datasets import open_dataset
+from vesalius.data.prepare import steps_for, steps_to_json
+from vesalius.evaluate.metrics import dice
+
+QUICK = "--draws 1 --steps 2 --batch 2 --patch 8 8 4".split()
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A pyramid of random weights, as a run would leave it."""
+    torch.manual_seed(0)
+    backbone = zoo.build("fpn4x2", 3, 1)
+    card = Card(zoo.description("fpn4x2", backbone), prepare=steps_to_json(steps_for(3)), method="vox2vec")
+    path = tmp_path / "pyramid.safetensors"
+    checkpoint.write(path, backbone.state_dict(), card)
+    return path
+
+
+@pytest.mark.parametrize("protocol", ["linear", "nonlinear", "finetune"])
+def test_masks_have_the_dice_that_was_measured(encoder: Path, tmp_path: Path, own_cache: Path, protocol: str):
+    data = f"msd:{msd.write(tmp_path / 'Task04_Hippocampus')}?fold=0&folds=3"
+    words = ["evaluate", encoder, "--data", data, "--out", tmp_path / "o", "--protocol", protocol, *QUICK, "--save"]
+    assert vesalius(*words).status == 0
+    rows = results.select(results.read(tmp_path / "o" / results.FILE), name="dice")
+    whole = open_dataset(data)
+    test = whole.splits()["test"]
+    assert {row.structure for row in rows} <= {"Anterior", "Posterior"}
+    assert {row.patient for row in rows} <= {key_hash(salt_of(own_cache), whole.patient(id)) for id in test}
+    path = whole.path(test[0])
+    assert vesalius("predict", tmp_path / "o", path, tmp_path / "masks").status == 0
+    labels, source = whole.labels(test[0]), nibabel.load(path)
+    for row in (row for row in rows if row.patient == key_hash(salt_of(own_cache), whole.patient(test[0]))):
+        found = nibabel.load(tmp_path / "masks" / f"{path.name.removesuffix('.nii.gz')}-{row.structure}.nii.gz")
+        assert found.shape == source.shape
+        np.testing.assert_allclose(found.affine, source.affine, atol=1e-5)
+        truth = labels.mask[labels.structures.index(row.structure)]
+        assert dice(np.asarray(found.dataobj) > 0, truth) == pytest.approx(row.value)
+
+
+def test_a_window_is_not_asked_of_volumes(encoder: Path, tmp_path: Path, own_cache: Path):
+    data = f"msd:{msd.write(tmp_path / 'Task04_Hippocampus')}?fold=0&folds=3"
+    words = ["evaluate", encoder, "--data", data, "--out", tmp_path / "o", "--protocol", "linear", *QUICK]
+    assert "unknown setting window" in vesalius(*words, "--window", 8).error
+    assert "unknown blend middle" in vesalius(*words, "--blend", "middle").error
