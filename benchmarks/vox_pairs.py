@@ -70,7 +70,7 @@ def worker(folder: Path) -> None:
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - base / 2**20:.0f}")
 
 
-def main(rounds: int = 8) -> None:
+def main(rounds: int = 3) -> None:
     if not BENCH.is_dir():
         print("vox_pairs skipped: the reference is not in shared/ beside the checkout")
         return

@@ -24,7 +24,7 @@ from vesalius.checkpoint import Card
 from vesalius.data import datasets
 from vesalius.results import Row
 from vesalius.train.folder import MAY_DIFFER
-from vesalius.train.run import configure
+from vesalius.train.run import Run, configure
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -128,10 +128,14 @@ def rows(settings: Any, prefix: str = "--") -> list[str]:
 
 @pytest.mark.parametrize("name", methods.names())
 def test_the_reference_gives_every_setting_and_its_default(name: str) -> None:
-    run, title = configure(name, {}), (methods.find(name).__doc__ or "").partition(":")[0]
+    module = methods.find(name)
+    run, title = Run(name, module.Config()), (module.__doc__ or "").partition(":")[0]
     assert [row for row in rows(run) if row not in section("Settings of pretrain")] == []
     assert [row for row in rows(run.optim, "--optim.") if row not in section("Optimiser")] == []
     assert [row for row in rows(run.method, "--method.") if row not in section(title)] == []
+    own = configure(name, {})  # with what the method itself sets of the run
+    changed = {*rows(own), *rows(own.optim, "--optim.")} - {*rows(run), *rows(run.optim, "--optim.")}
+    assert [row for row in changed if row.replace(" *", "") not in section(title)] == []
 
 
 @pytest.mark.parametrize("name", datasets.names())

@@ -18,7 +18,8 @@ class _Quick(nn.modules.conv._ConvNd):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) -> (B, outside, *S / stride)."""
         if self.weight.requires_grad and torch.is_grad_enabled() and self._small(x):
-            return _Product.apply(x, self.weight, self.stride, self.padding)  # type: ignore[no-untyped-call, no-any-return]
+            y: Tensor = _Product.apply(x, self.weight, self.stride, self.padding)  # type: ignore[no-untyped-call]
+            return y if self.bias is None else y + self.bias.view(1, -1, *(1,) * (x.ndim - 2))
         return super().forward(x)  # type: ignore[no-any-return]
 
     def _small(self, x: Tensor) -> bool:
@@ -30,11 +31,11 @@ class _Quick(nn.modules.conv._ConvNd):
 
 
 class Conv2d(_Quick, nn.Conv2d):
-    """nn.Conv2d without bias, dilation or groups; the sides it leaves are S / stride, rounded up."""
+    """nn.Conv2d without dilation or groups; the sides it leaves are S / stride, rounded up."""
 
 
 class Conv3d(_Quick, nn.Conv3d):
-    """nn.Conv3d without bias, dilation or groups; the sides it leaves are S / stride, rounded up."""
+    """nn.Conv3d without dilation or groups; the sides it leaves are S / stride, rounded up."""
 
 
 class _Product(torch.autograd.Function):

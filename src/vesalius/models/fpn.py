@@ -22,7 +22,8 @@ from torch.utils.checkpoint import checkpoint
 
 from vesalius.errors import SettingError
 from vesalius.models.backbone import standardise
-from vesalius.models.heads import CONV, Residual
+from vesalius.models.heads import Residual
+from vesalius.models.resnet import CONV
 
 NAME = re.compile(r"fpn(?:(\d{1,3})x(\d{1,2}))?(-finest)?")
 POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}

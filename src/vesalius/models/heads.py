@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.models.backbone import Backbone
-from vesalius.models.resnet import NORM
-
-CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+from vesalius.models.resnet import CONV, NORM
 
 
 def projection(inside: int, hidden: int, outside: int, norm: bool = False) -> nn.Sequential:
