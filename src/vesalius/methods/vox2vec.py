@@ -90,9 +90,8 @@ class Config:
     @cached_property
     def augmentations(self) -> tuple[Augmentation, ...]:
         """Applied to each view in this order, with the probabilities of C."""
-        start = InHounsfield(self.low[0], self.high[1])
         return (
-            start,
+            InHounsfield(self.low[0], self.high[1]),
             BlurOrSharpen(self.blur, self.sharpen_blur, self.sharpen),
             Noise(self.noise),
             Window(self.low, self.high),
@@ -103,7 +102,7 @@ def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> di
     """On the host: P pairs of patches (P, 2, C, *S) in stored units, voxels that they share, and what will be done to them."""
     if scan.unit == "arbitrary":
         remedy = "Prepare them to HU or 0..1 first (the step ToUint8)."
-        raise DataError("values on an arbitrary scale cannot be windowed", file=str(scan.path), remedy=remedy)
+        raise DataError("values on an arbitrary scale cannot be windowed", file=scan.path, remedy=remedy)
     row, ndim = config.augmentations, len(scan.shape)
     pairs = []
     for _ in range(config.pairs_per_volume):

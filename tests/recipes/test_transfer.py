@@ -1,0 +1,47 @@
+"""Recipes of transfer, on a fake of their data and a tiny encoder: they measure, go on, and write down what can be kept."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import kermany
+from vesalius.errors import SettingError
+from vesalius.evaluate.command import Study
+from vesalius.evaluate.repeats import Plan
+from vesalius.recipes import transfer
+from vesalius.recipes.tables import transfer as tables
+from vesalius.results import read
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_run: Path, tmp_path: Path):
+    study = Study(f"kermany:{kermany.write(tmp_path / 'data')}", "linear", plan=Plan(draws=1), settings={"size": 32})
+    studies = {"kermany": ({"tiny": tiny_run, "random": "random"}, study)}
+    out, root = tmp_path / "out", tmp_path / "checkout"
+    (root / "src/vesalius/recipes/results").mkdir(parents=True)
+    for _ in range(2):  # the second time all is done already
+        transfer.measure(studies, out, "")
+    transfer.write_down(studies, out, root, "trial")
+    folder = root / "src/vesalius/recipes/results"
+    rows = read(folder / "trial.jsonl")
+    assert {row.run for row in rows} == {"tiny", "random"}
+    assert {row.name for row in rows} == {"auc"}
+    for row in rows:
+        with np.load(folder / row.artefact, allow_pickle=False) as arrays:
+            assert {len(patient) for patient in arrays["patient"]} == {8}
+    about = json.loads((folder / "trial.json").read_text())
+    assert about["studies"]["kermany"]["data"] == "kermany"
+    assert str(tmp_path) not in (folder / "trial.json").read_text()
+    text = tables.markdown(rows, folder)
+    assert text.startswith("| kermany, linear, AUC")
+    assert "| tiny | " in text
+    assert "tiny" in text.partition("Run against run")[2]
+
+
+def test_an_unknown_study_is_refused(tmp_path: Path):
+    with pytest.raises(SettingError, match="only is 'x'"):
+        transfer.measure({"a": ({}, replace(Study("folder:x")))}, tmp_path, "x")
