@@ -37,7 +37,7 @@ def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_
     assert about["studies"]["kermany"]["data"] == "kermany"
     assert str(tmp_path) not in (folder / "trial.json").read_text()
     text = tables.markdown(rows, folder)
-    assert text.startswith("| kermany, linear, AUC")
+    assert text.startswith("| kermany, linear: AUC, pneumonia")
     assert "| tiny | " in text
     assert "tiny" in text.partition("Run against run")[2]
 

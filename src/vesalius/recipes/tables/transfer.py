@@ -37,7 +37,8 @@ def markdown(rows: Sequence[Row], folder: Path) -> str:
 def _group(data: str, measure: str, name: str, rows: Sequence[Row]) -> str:
     own = tasks(rows)
     means = over_structures(own) or own
-    about = f"{data}, {measure}, {TITLES[name]} (mean of {len({row.structure for row in rows})})"
+    parts = sorted({row.structure for row in rows})
+    about = f"{data}, {measure}: {TITLES[name]}, {parts[0] if len(parts) == 1 else f'mean of {len(parts)}'}"
     n = RESAMPLES[name]
     text = [_table(panel, about) for panel in panels(means, n)]
     if means is not own:
