@@ -53,6 +53,8 @@ def prepare(words: Words) -> None:
         ndim: int = 2,
         size: int = 512,
         grey: bool = True,
+        spacing: tuple[float, ...] = (),
+        body: bool = False,
         cache: str = "",
     ) -> None:
         """Prepare a data set.
@@ -62,11 +64,13 @@ def prepare(words: Words) -> None:
             ndim: 2 or 3
             size: short side of 2-D images, in pixels; smaller ones stay as they are
             grey: 2-D images become one channel; --no-grey for fundus photographs and other colour
+            spacing: of 3-D images, mm along x, y, z; an axis with coarser voxels keeps them
+            body: CT is cropped to the body, and its mask kept; for CT in HU alone
             cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
         """
         from vesalius.train.sources import prepare_only
 
-        print(prepare_only(data, ndim, size, cache, grey))
+        print(prepare_only(data, ndim, size, cache, grey, spacing, body))
 
     _call(command, words, "prepare")
 
