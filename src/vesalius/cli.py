@@ -146,7 +146,7 @@ def evaluate(words: Words) -> None:
 
 
 def predict(words: Words) -> None:
-    """RUN INPUT OUT: masks of images, as PNG, from a network that evaluate --save kept"""
+    """RUN INPUT OUT: masks of images (PNG) or volumes (NIfTI) from a network that evaluate --save kept"""
     from vesalius.evaluate.predict import predict_command
 
     _call(predict_command, words, "predict")

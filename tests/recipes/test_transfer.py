@@ -11,7 +11,7 @@ from fakes import kermany
 from vesalius.errors import SettingError
 from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
-from vesalius.recipes import transfer
+from vesalius.recipes import adam_ablations, transfer
 from vesalius.recipes.tables import transfer as tables
 from vesalius.results import read
 
@@ -45,3 +45,8 @@ def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_
 def test_an_unknown_study_is_refused(tmp_path: Path):
     with pytest.raises(SettingError, match="only is 'x'"):
         transfer.measure({"a": ({}, replace(Study("folder:x")))}, tmp_path, "x")
+
+
+def test_an_unknown_ablation_is_refused_too(tmp_path: Path):
+    with pytest.raises(SettingError, match="only is 'gamma_08'"):
+        adam_ablations.main(str(tmp_path), str(tmp_path / "out"), only="gamma_08")

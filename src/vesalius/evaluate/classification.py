@@ -22,11 +22,12 @@ from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.augment import crop_matrix, moved, which
 from vesalius.evaluate.outcome import Outcome
-from vesalius.evaluate.schedule import optimiser, pace, rates
+from vesalius.evaluate.schedule import learn, rates
 from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
 from vesalius.losses import cross_entropy
 from vesalius.models.classifier import Classifier
+from vesalius.settings import least
 from vesalius.views.crops import resize
 from vesalius.views.intensity import to_unit
 from vesalius.views.parts import left_right
@@ -57,9 +58,7 @@ class Config:
             raise SettingError(
                 f"setting area is {self.area}", remedy="Two shares, above 0, up to 1, the smaller first."
             )
-        for name in ("size", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"setting {name} is {getattr(self, name)}", remedy="Give 1 or more.")
+        least(self, 1, "size", "steps", "batch")
 
     def side(self, ndim: int) -> int:
         """At which images are kept, px: crops of `size` are cut from them (256 for 224), but for volumes, which stay whole."""
@@ -132,19 +131,17 @@ def train(network: Classifier, images: Tensor, labels: Tensor, own: Tensor, conf
 
     Draws follow from (seed, step) alone.
     """
-    network.train()
-    adam = optimiser(network, network.backbone)
     equation = cross_entropy.exclusive if config.exclusive else cross_entropy.binary
-    device, losses = network.head.weight.device, []
-    for step in range(config.steps):
-        pace(adam, network.backbone, rates(step, config.steps, config.lr, config.frozen, config.ramp))
+    device = network.head.weight.device
+
+    def now(step: int) -> tuple[float, float]:
+        return rates(step, config.steps, config.lr, config.frozen, config.ramp)
+
+    def loss(step: int) -> Tensor:
         chosen, views = batch(images, own, config, generator(seed, step), device)
-        loss = equation(network(views), labels[chosen].to(device))
-        adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        losses.append(float(loss.detach()))
-    return losses
+        return equation(network(views), labels[chosen].to(device))
+
+    return learn(network, network.backbone, config.steps, now, loss)
 
 
 def batch(

@@ -63,9 +63,9 @@ class Probe:
     ) -> None:
         """names: of structures. DataError: an image of the pool with none of them contoured, or features beyond float16."""
         self.backbone, self.test, self.config, self.outputs = backbone, test, config, len(names)
-        every = [segmentation.samples([one], names, config.size) for one in pool]
-        self.masks = torch.cat([one.masks.half() for one in every]) if every else torch.zeros(0)
-        self.known = torch.cat([one.known for one in every]) if every else torch.zeros(0)
+        every = [segmentation.labels([one], names, config.size) for one in pool]
+        self.masks = torch.cat([masks.half() for masks, _ in every]) if every else torch.zeros(0)
+        self.known = torch.cat([known for _, known in every]) if every else torch.zeros(0)
         self.own, self.asked = frozen(backbone, pool, config.size), frozen(backbone, test, config.size)
 
     def run(self, own: Sequence[int], seed: int) -> Outcome:

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.chance import generator
-from vesalius.errors import DataError
 from vesalius.evaluate.outcome import Outcome
-from vesalius.evaluate.schedule import optimiser, pace, rates
+from vesalius.evaluate.schedule import learn, rates
+from vesalius.evaluate.segmentation import contoured
 from vesalius.evaluate.windows import slide
 from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
@@ -92,19 +92,17 @@ def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Co
     DataError: a volume with none of the structures contoured.
     """
     places = [_voxels(subject, names) for subject in own]
-    network.train()
-    adam, losses = optimiser(network, network.backbone), []
-    for step in range(config.steps):
-        pace(adam, network.backbone, rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=True))
+
+    def now(step: int) -> tuple[float, float]:
+        return rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=True)
+
+    def loss(step: int) -> Tensor:
         rng = generator(seed, step)
         at = int(rng.integers(len(own)))
         images, masks, body, known = batch(rng, own[at], places[at], names, config)
-        loss = entropy_and_dice(network(images), masks, known.expand(len(images), -1), body)
-        adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        losses.append(float(loss.detach()))
-    return losses
+        return entropy_and_dice(network(images), masks, known.expand(len(images), -1), body)
+
+    return learn(network, network.backbone, config.steps, now, loss)
 
 
 def batch(
@@ -127,8 +125,7 @@ def batch(
         parts = (subject.crop(box), masks, torch.from_numpy(body[box.slices])[None].float())
         cut.append([_padded(part, patch) for part in parts])
     images, masks, inside = (torch.stack(some) for some in zip(*cut, strict=True))
-    known = torch.tensor([[float(name in subject.structures) for name in names]])
-    return images, masks, inside, known
+    return images, masks, inside, contoured(subject, names)[None]
 
 
 def predict(network: nn.Module, subjects: Sequence[Subject], config: Config) -> Iterator[NDArray[np.float32]]:
@@ -142,10 +139,8 @@ def predict(network: nn.Module, subjects: Sequence[Subject], config: Config) -> 
 
 def _voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
     """Structure -> flat indices of its voxels, of those that are known; at most a hundred thousand of each."""
-    mask = subject.mask
-    known = [name for name in names if name in subject.structures]
-    if not known:
-        raise DataError(f"has no mask of {', '.join(names)}", file=subject.id, remedy="Leave it out.")
+    contoured(subject, names)
+    mask, known = subject.mask, [name for name in names if name in subject.structures]
     found = {name: np.flatnonzero(mask[subject.structures.index(name)]) for name in known}
     return {name: at[:: max(1, len(at) // 100_000)] for name, at in found.items()}
 

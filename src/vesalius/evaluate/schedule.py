@@ -1,9 +1,10 @@
 """How fast backbone and head learn at each step of fine-tuning: cosine to 0; frozen first, and then a ramp, where asked."""
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 DOUBLINGS = 4  # from a tenth of the rate: vox2vec, section 2.2: 3e-5, 6e-5, 1.2e-4, 2.4e-4, then 3e-4
 
@@ -39,3 +40,24 @@ def pace(adam: torch.optim.Adam, backbone: nn.Module, now: tuple[float, float]) 
     backbone.train(learns)
     for group, rate in zip(adam.param_groups, now, strict=True):
         group["lr"] = rate
+
+
+def learn(
+    network: nn.Module,
+    backbone: nn.Module,
+    steps: int,
+    now: Callable[[int], tuple[float, float]],
+    loss: Callable[[int], Tensor],
+) -> list[float]:
+    """`network` learns in place; the loss of every step. now: step -> rates of `backbone` and of the rest; loss: step ->
+    scalar, of that step's batch."""
+    network.train()
+    adam, losses = optimiser(network, backbone), []
+    for step in range(steps):
+        pace(adam, backbone, now(step))
+        value = loss(step)
+        adam.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        losses.append(float(value.detach()))
+    return losses

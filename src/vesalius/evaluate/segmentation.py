@@ -7,7 +7,7 @@ have the same budget and no validation patients are needed; validation there got
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,14 @@ from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.augment import moved, which
 from vesalius.evaluate.outcome import Outcome
-from vesalius.evaluate.schedule import optimiser, pace, rates
+from vesalius.evaluate.schedule import learn, rates
 from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import soft_dice
 from vesalius.models.decoder import UNet
+from vesalius.models.heads import spread
 from vesalius.settings import least
+from vesalius.space.box import Box
 from vesalius.space.warp import about_centre, axis_rotation, inverse
 
 
@@ -67,17 +69,23 @@ class Samples:
 
 def samples(subjects: Sequence[Subject], structures: Sequence[str], size: int) -> Samples:
     """Subjects at the size of training. DataError: an image with none of the structures contoured."""
-    images, masks, known = [], [], []
-    for subject in subjects:
-        places = [subject.structures.index(name) if name in subject.structures else -1 for name in structures]
-        if max(places) < 0:
-            raise DataError(f"has no mask of {', '.join(structures)}", file=subject.id, remedy="Leave it out.")
-        mask = torch.from_numpy(subject.mask).float()
-        chosen = torch.stack([mask[at] if at >= 0 else torch.zeros(subject.shape) for at in places])
-        images.append(resized(subject.image, size))
-        masks.append(resized(chosen, size))
-        known.append([float(at >= 0) for at in places])
-    return Samples(torch.stack(images), torch.stack(masks), torch.tensor(known))
+    masks, known = labels(subjects, structures, size)
+    return Samples(torch.stack([resized(subject.image, size) for subject in subjects]), masks, known)
+
+
+def labels(subjects: Sequence[Subject], structures: Sequence[str], size: int) -> tuple[Tensor, Tensor]:
+    """masks (N, K, *size) in 0..1 and known (N, K). DataError as `samples`."""
+    known = torch.stack([contoured(subject, structures) for subject in subjects])
+    planes = (subject.planes(structures, Box.whole(subject.shape)) for subject in subjects)
+    return torch.stack([resized(torch.from_numpy(some).float(), size) for some in planes]), known
+
+
+def contoured(subject: Subject, structures: Sequence[str]) -> Tensor:
+    """(K,): 1 where a structure was contoured, else 0. DataError: none of them was."""
+    known = [float(name in subject.structures) for name in structures]
+    if not any(known):
+        raise DataError(f"has no mask of {', '.join(structures)}", file=subject.id, remedy="Leave it out.")
+    return torch.tensor(known)
 
 
 def resized(image: Tensor, size: int) -> Tensor:
@@ -85,26 +93,20 @@ def resized(image: Tensor, size: int) -> Tensor:
     target = (size,) * (image.ndim - 1)
     if image.ndim == 3:
         return functional.interpolate(image[None], target, mode="bilinear", antialias=True)[0]
-    return functional.interpolate(image[None], target, mode="trilinear", align_corners=False)[0]
+    return spread(image[None], target)[0]
 
 
-def train(
-    network: UNet, data: Samples, config: Config, seed: int, progress: Callable[[int, int], None] | None = None
-) -> list[float]:
+def train(network: UNet, data: Samples, config: Config, seed: int) -> list[float]:
     """`network` learns in place; the loss of every step. Draws follow from (seed, step) alone."""
-    network.train()
-    adam, losses = optimiser(network, network.backbone), []
-    for step in range(config.steps):
-        pace(adam, network.backbone, rates(step, config.steps, config.lr, config.frozen, config.ramp))
+
+    def now(step: int) -> tuple[float, float]:
+        return rates(step, config.steps, config.lr, config.frozen, config.ramp)
+
+    def loss(step: int) -> Tensor:
         images, masks, known = batch(data, config, generator(seed, step))
-        loss = soft_dice(network(images), masks, known)
-        adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        losses.append(float(loss.detach()))
-        if progress is not None:
-            progress(step + 1, config.steps)
-    return losses
+        return soft_dice(network(images), masks, known)
+
+    return learn(network, network.backbone, config.steps, now, loss)
 
 
 def batch(data: Samples, config: Config, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,8 +153,7 @@ def predict(network: nn.Module, subjects: Sequence[Subject], size: int) -> Itera
     for subject in subjects:
         with evaluating(network):
             logits = network(resized(subject.image, size)[None])
-            mode = "bilinear" if len(subject.shape) == 2 else "trilinear"
-            full = functional.interpolate(logits, subject.shape, mode=mode, align_corners=False)
+            full = spread(logits, subject.shape)
         yield full[0].sigmoid().numpy()
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from types import ModuleType
 
 from vesalius.errors import SettingError
@@ -21,3 +22,11 @@ def find(name: str) -> ModuleType:
     if not hasattr(module, "main"):
         raise SettingError(f"recipe {name} has no main()", remedy="See CONTRIBUTING.md.")
     return module
+
+
+def chosen(parts: Iterable[str], only: str) -> tuple[str, ...]:
+    """The parts of a recipe that are asked for: `only`, or all where it is "". SettingError: there is none of that name."""
+    every = tuple(parts)
+    if only and only not in every:
+        raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(every)}.")
+    return (only,) if only else every

@@ -9,7 +9,7 @@ The paper's numbers: heart Dice 92.45, 94.45, 95.0 for levels {0}, {0, 2}, {0, 2
 from pathlib import Path
 from typing import Any
 
-from vesalius.recipes import adam_nih_small, variants
+from vesalius.recipes import adam_nih_small, chosen, variants
 
 NAME = Path(__file__).stem
 EPOCHS = 42  # of all stages together: 14 of three, 21 of two, 42 of one
@@ -46,7 +46,8 @@ def main(
         variants.write_down(RUNS, Path(out), Path(record), NAME, "chestxray14 + hannover", weights=False)
         return
     sources = [source.format(data) for source in adam_nih_small.DATA]
-    for name, (kind, own) in RUNS.items():
+    for name in chosen(RUNS, only):
+        kind, own = RUNS[name]
         settings = {
             **adam_nih_small.SETTINGS,
             "epochs": EPOCHS // len(own["levels"]),
@@ -54,5 +55,4 @@ def main(
             "seed": seed,
             "exclude_patients": f"{data}/{adam_nih_small.EXCLUDED}",
         }
-        if only in ("", name):
-            variants.pretrain({name: (kind, own)}, sources, Path(out), settings, adam_nih_small.METHOD, "")
+        variants.pretrain({name: (kind, own)}, sources, Path(out), settings, adam_nih_small.METHOD, name)

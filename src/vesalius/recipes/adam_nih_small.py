@@ -56,6 +56,11 @@ RUNS: variants.Variants = {
 NAME = Path(__file__).stem
 
 
+def encoders(weights: str | Path) -> dict[str, str | Path]:
+    """Name of a run -> its encoder, as `record` writes them into the folder `weights`."""
+    return {name: Path(weights) / f"{NAME}-{name}.safetensors" for name in RUNS}
+
+
 def main(
     data: str = "../shared/data",
     out: str = f"runs/{NAME}",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vesalius import checkpoint, results
-from vesalius.recipes.adam_nih_small import NAME as PRETRAINED
-from vesalius.recipes.adam_nih_small import RUNS
+from vesalius.recipes import adam_nih_small
 from vesalius.recipes.tables import curves
 from vesalius.results import Row
 
@@ -55,7 +54,7 @@ def main(
             if (folder / results.FILE).exists():
                 write_down(folder, Path(record), NAME + ("_wide" if folder == wider else ""))
         return
-    runs = {name: Path(weights) / f"{PRETRAINED}-{name}.safetensors" for name in RUNS}
+    runs = adam_nih_small.encoders(weights)
     source = DATA.format(Path(data).resolve())
     if wide:
         runs.pop("moco_windows")

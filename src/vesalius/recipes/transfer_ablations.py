@@ -5,19 +5,17 @@ Data: as transfer_wingspan; 3 and 24 labelled patients.
 The paper's numbers (heart, all labels): 92.45, 94.45, 95.0 for levels {0}, {0, 2}, {0, 2, 4}; 93.7 without the pruner.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
 from vesalius.recipes import adam_ablations, transfer, transfer_wingspan
-from vesalius.zoo import Runs
 
 NAME = Path(__file__).stem
 
 
-def studies(data: str, encoders: str) -> Mapping[str, tuple[Runs, Study]]:
+def studies(data: str, encoders: str) -> transfer.Studies:
     """Fine-tuning and the linear head, beside random weights."""
     runs: dict[str, str | Path] = {name: Path(encoders) / name for name in adam_ablations.RUNS}
     source = transfer_wingspan.DATA.format(Path(data).resolve())
@@ -43,8 +41,4 @@ def main(
         only: one of linear, fewshot
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    found = studies(data, encoders)
-    if record:
-        transfer.write_down(found, Path(out), Path(record), NAME)
-    else:
-        transfer.measure(found, Path(out), only)
+    transfer.run(studies(data, encoders), out, only, record, NAME)

@@ -5,14 +5,12 @@ Data: DRIVE, its 20 photographs to train on and 20 to test on, first observer.
 The paper's numbers (ResNet-50, EyePACS, 512 px): Adam 80.0, MoCo-v2 78.4, random 78.3.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
 from vesalius.recipes import adam_fundus_small, adam_nih_small, transfer
-from vesalius.zoo import Runs
 
 NAME = Path(__file__).stem
 DATA = "drive:{}/fundus/drive"
@@ -20,12 +18,10 @@ DATA = "drive:{}/fundus/drive"
 TUNED: dict[str, Any] = {"size": 512, "window": 128, "steps": 200, "batch": 4}
 
 
-def studies(data: str, weights: str, fundus: str) -> Mapping[str, tuple[Runs, Study]]:
+def studies(data: str, weights: str, fundus: str) -> transfer.Studies:
     """Fine-tuning on all labels: encoders of fundus photographs first, so that random weights see colour as they do."""
     of_fundus = {f"fundus_{name}": Path(fundus) / name for name in adam_fundus_small.RUNS}
-    of_chests = {
-        f"chest_{name}": Path(weights) / f"{adam_nih_small.NAME}-{name}.safetensors" for name in adam_nih_small.RUNS
-    }
+    of_chests = {f"chest_{name}": path for name, path in adam_nih_small.encoders(weights).items()}
     runs: dict[str, str | Path] = {**of_fundus, **of_chests, "scratch": "scratch"}
     return {
         "finetune": (runs, Study(DATA.format(Path(data).resolve()), "finetune", plan=Plan(draws=3), settings=TUNED))
@@ -48,8 +44,4 @@ def main(
         out: folder of the rows
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    found = studies(data, weights, fundus)
-    if record:
-        transfer.write_down(found, Path(out), Path(record), NAME)
-    else:
-        transfer.measure(found, Path(out), "")
+    transfer.run(studies(data, weights, fundus), out, "", record, NAME)

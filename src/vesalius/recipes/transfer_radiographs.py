@@ -7,25 +7,20 @@ The paper's numbers: none for these tasks; on the 14 findings of all of ChestX-r
 random 80.3 (mean AUC).
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
-from vesalius.recipes import transfer
-from vesalius.recipes.adam_nih_small import NAME as PRETRAINED
-from vesalius.recipes.adam_nih_small import RUNS
-from vesalius.zoo import Runs
+from vesalius.recipes import adam_nih_small, transfer
 
 NAME = Path(__file__).stem
 NIH = "chestxray14:{0}/cxr/nih?table=labels.csv&task=any&test_patients={0}/splits/nih_test_patients.txt"
 KERMANY = "kermany:{0}/cxr/kermany"
 
 
-def studies(data: str, weights: str) -> Mapping[str, tuple[Runs, Study]]:
+def studies(data: str, weights: str) -> transfer.Studies:
     """Logistic regression on frozen features, beside those of random weights."""
-    runs: dict[str, str | Path] = {name: Path(weights) / f"{PRETRAINED}-{name}.safetensors" for name in RUNS}
-    runs["random"] = "random"
+    runs = {**adam_nih_small.encoders(weights), "random": "random"}
     root = Path(data).resolve()
     shares = Plan(shares=(0.01, 0.1, 1.0), draws=5)
     return {
@@ -50,8 +45,4 @@ def main(
         only: one of nih, kermany
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    found = studies(data, weights)
-    if record:
-        transfer.write_down(found, Path(out), Path(record), NAME)
-    else:
-        transfer.measure(found, Path(out), only)
+    transfer.run(studies(data, weights), out, only, record, NAME)

@@ -8,17 +8,13 @@ The paper's numbers (JSRT/SCR, heart, at 3, 6, 12 and 24 shots): Adam 84.35, 86.
 lungs and heart, its images upright and cropped.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
-from vesalius.recipes import transfer
-from vesalius.recipes.adam_nih_small import NAME as PRETRAINED
-from vesalius.recipes.adam_nih_small import RUNS
-from vesalius.zoo import Runs
+from vesalius.recipes import adam_nih_small, transfer
 
 NAME = Path(__file__).stem
 DATA = "wingspan:{0}/cxr/wingspan?test_list={0}/splits/wingspan_test.txt"
@@ -31,9 +27,9 @@ FROZEN: dict[str, Any] = {"size": 128, "steps": 300, "lr": 3e-3}  # at 3e-4, 1,0
 NONLINEAR = {**FROZEN, "size": 96, "steps": 200}  # ten times as long a step
 
 
-def studies(data: str, weights: str) -> Mapping[str, tuple[Runs, Study]]:
+def studies(data: str, weights: str) -> transfer.Studies:
     """What is measured: few-shot and full fine-tuning, and heads on frozen features; beside random weights."""
-    runs: dict[str, str | Path] = {name: Path(weights) / f"{PRETRAINED}-{name}.safetensors" for name in RUNS}
+    runs = adam_nih_small.encoders(weights)
     tuned, frozen = {**runs, "scratch": "scratch"}, {**runs, "random": "random"}
     source = DATA.format(Path(data).resolve())
     few, all_of_them = Plan(shots=SHOTS, draws=5), Plan(draws=3)
@@ -63,8 +59,4 @@ def main(
         only: one of fewshot, finetune, linear, linear_all, nonlinear, nonlinear_all
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    found = studies(data, weights)
-    if record:
-        transfer.write_down(found, Path(out), Path(record), NAME)
-    else:
-        transfer.measure(found, Path(out), only)
+    transfer.run(studies(data, weights), out, only, record, NAME)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vesalius import checkpoint, results
-from vesalius.errors import SettingError
 from vesalius.evaluate.command import Study, evaluate
+from vesalius.recipes import chosen
 from vesalius.recipes.tables import curves
 from vesalius.results import Row
 from vesalius.settings import to_dict
@@ -18,20 +18,26 @@ from vesalius.zoo import Runs
 KEPT = ("dice", "auc")  # IoU follows from Dice; pictures of patients are not handed on
 
 
-def measure(studies: Mapping[str, tuple[Runs, Study]], out: Path, only: str) -> None:
-    """Each of `studies`, the encoders and what is asked of them, into OUT/results.jsonl. only: one of them, or "".
-
-    SettingError: there is none of that name.
-    """
-    if only and only not in studies:
-        raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(studies)}.")
-    for name, (runs, study) in studies.items():
-        if only in ("", name):
-            print(f"{name}: {study.protocol} on {study.data.split(':')[0]}")
-            print(evaluate(runs, out, study))
+Studies = Mapping[str, tuple[Runs, Study]]  # name -> the encoders, and what is asked of them
 
 
-def write_down(studies: Mapping[str, tuple[Runs, Study]], out: Path, root: Path, name: str) -> None:
+def run(studies: Studies, out: str, only: str, record: str, name: str) -> None:
+    """What a recipe called `name` does: `measure`, or, with the root of a checkout to record in, `write_down`."""
+    if record:
+        write_down(studies, Path(out), Path(record), name)
+    else:
+        measure(studies, Path(out), only)
+
+
+def measure(studies: Studies, out: Path, only: str) -> None:
+    """Each of `studies` into OUT/results.jsonl. only: one of them, or "". SettingError: there is none of that name."""
+    for name in chosen(studies, only):
+        runs, study = studies[name]
+        print(f"{name}: {study.protocol} on {study.data.split(':')[0]}")
+        print(evaluate(runs, out, study))
+
+
+def write_down(studies: Studies, out: Path, root: Path, name: str) -> None:
     """The rows in OUT to recipes/results of a checkout, small enough to keep: four digits, the head of each patient's hash.
 
     Beside them go, of AUC, the scores that it was computed from; and the settings and the hardware. name: of the recipe.

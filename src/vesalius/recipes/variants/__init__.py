@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vesalius import checkpoint, results, zoo
-from vesalius.errors import SettingError
+from vesalius.recipes import chosen
 from vesalius.recipes.tables import curves
 
 Variants = Mapping[str, tuple[str, Mapping[str, Any]]]  # name of a run -> method, its own settings
@@ -26,13 +26,10 @@ def pretrain(
     """
     import vesalius
 
-    if only and only not in variants:
-        raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(variants)}.")
-    for name, (kind, own) in variants.items():
-        if only in ("", name):
-            folder = out / name
-            resume = (folder / "config.json").exists()
-            print(vesalius.pretrain(kind, *sources, out=folder, resume=resume, **settings, method={**method, **own}))
+    for name in chosen(variants, only):
+        (kind, own), folder = variants[name], out / name
+        resume = (folder / "config.json").exists()
+        print(vesalius.pretrain(kind, *sources, out=folder, resume=resume, **settings, method={**method, **own}))
 
 
 def write_down(variants: Variants, out: Path, root: Path, name: str, data: str, weights: bool = True) -> None:
