@@ -3,14 +3,14 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from vesalius.atomic import replacing
 from vesalius.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,22 +73,8 @@ def append(path: Path, rows: Iterable[Row]) -> int:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """All rows at once, in place of what the file held. DataError where it cannot be."""
-    with _replacing(path) as partial:
+    with replacing(path) as partial:
         partial.write_bytes(b"".join(_line(row) for row in rows))
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path`, which takes its place when all went well, and goes otherwise. DataError where it cannot be."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        remedy = "Check the path and the space left."
-        raise DataError(f"cannot be written ({error.strerror or error})", file=path, remedy=remedy) from error
 
 
 def _write(path: Path, line: bytes) -> None:
@@ -123,7 +109,7 @@ def save(folder: Path, name: str, arrays: "Mapping[str, NDArray[Any]]") -> str:
 
     plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
     path = folder / "artefacts" / f"{plain}.npz"
-    with _replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(arrays))
     return f"artefacts/{path.name}"
 

@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 from PIL import Image
 
+from vesalius.atomic import replacing
 from vesalius.data.pixels import channels_first, decoding, oriented, picture_samples, refuse_size
 from vesalius.data.scan import Array, Scan
 from vesalius.errors import DataError
@@ -178,11 +179,5 @@ def write_png(path: Path, array: Array) -> None:
     picture = Image.fromarray(
         array.reshape(array.shape[-2:]) if grey else np.ascontiguousarray(np.moveaxis(array, 0, -1))
     )
-    part = path.with_name(f"{path.name}.part")  # renamed once whole: a full disk leaves no broken image behind
-    try:
-        picture.save(part, format="PNG")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = f"cannot be written ({error.strerror or error})"
-        raise DataError(reason, file=path, remedy="Check the folder, its permissions and the free space.") from error
+    with replacing(path) as partial:
+        picture.save(partial, format="PNG")

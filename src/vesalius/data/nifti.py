@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import nibabel
 import numpy as np
 
+from vesalius.atomic import replacing
 from vesalius.data.pixels import BROKEN, decoding, silence
 from vesalius.data.scan import Array, Scan
 from vesalius.data.volume import as_scan, refuse_shape
@@ -115,11 +116,5 @@ def write_nifti(path: Path, array: Array, affine: Array | None) -> None:
     """
     volume: Any = nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine)  # type: ignore[no-untyped-call]
     volume.header.set_xyzt_units("mm")
-    part = path.with_name(f".part-{path.name}")  # the suffix says to nibabel how it is written
-    try:
-        nibabel.save(volume, part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = f"cannot be written ({error.strerror or error})"
-        raise DataError(reason, file=path, remedy="Check the path and the space left.") from error
+    with replacing(path) as partial:  # its suffix says to nibabel how it is written
+        nibabel.save(volume, partial)

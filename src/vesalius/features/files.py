@@ -1,6 +1,5 @@
 """Features of prepared scans in a file: one vector a scan, one map a scan, or one vector a point."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from vesalius.atomic import replacing
 from vesalius.data.cache import CachedScan, key_hash
 from vesalius.errors import DataError, SettingError
 from vesalius.features.vectors import dense, origins, pooled, sample
@@ -61,29 +61,13 @@ def embed(
         entries = _global(backbone, scans, size, batch)
     else:
         entries = _local(backbone, scans, points if kind == "points" else None, level)
-    with _saved(out) as partial, writer(partial, kind) as add:
+    with replacing(out) as partial, writer(partial, kind) as add:
         for done, of_scan in enumerate(entries, 1):
             for entry in of_scan:
                 add(replace(entry, id=key_hash(key, entry.id)))
             if progress is not None:
                 progress(done, len(scans))
     return out
-
-
-@contextmanager
-def _saved(out: Path) -> Iterator[Path]:
-    """A path beside `out` to write to, which takes its place when all went well, and goes otherwise."""
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-            os.replace(partial, out)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        remedy = "Check the path and the space left."
-        raise DataError(error.strerror or str(error), file=error.filename or out, remedy=remedy) from error
 
 
 def _check(
