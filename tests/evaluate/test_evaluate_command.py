@@ -9,9 +9,9 @@ from fakes.command import vesalius
 from vesalius import results
 from vesalius.data.datasets import open_dataset
 from vesalius.evaluate import segmentation
-from vesalius.evaluate.command import Study
 from vesalius.evaluate.command import evaluate as run_all
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PHANTOM = "phantom:?bodies=10&size=64"

@@ -8,9 +8,10 @@ from sklearn.metrics import roc_auc_score
 from fakes.command import vesalius
 from vesalius import results
 from vesalius.chance import generator
-from vesalius.evaluate.command import Study, evaluate
+from vesalius.evaluate.command import evaluate
 from vesalius.evaluate.linear import fit
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

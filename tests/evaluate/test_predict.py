@@ -22,12 +22,13 @@ from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.scan import Scan
 from vesalius.data.steps import CropBorder
 from vesalius.errors import CheckpointError, SettingError
-from vesalius.evaluate import command, network, segmentation
+from vesalius.evaluate import network, segmentation
 from vesalius.evaluate.images import mask_names
 from vesalius.evaluate.metrics import dice, iou
 from vesalius.evaluate.network import Segmenter
 from vesalius.evaluate.predict import infer
 from vesalius.evaluate.repeats import Repeat
+from vesalius.evaluate.trainings import contestants
 from vesalius.models.decoder import UNet
 
 PHANTOM = "phantom:?bodies=5&size=64"
@@ -141,13 +142,12 @@ def test_the_card_of_a_saved_network_says_where_it_comes_from(saved: Path, tiny_
 
 
 def test_scratch_inherits_the_preparation_and_nothing_that_was_learned(tiny_run: Path, tmp_path: Path):
-    study = command.Study(PHANTOM)
-    (_, trained), (name, scratch) = command._contestants([tiny_run, "scratch"], study)
+    trained, scratch = contestants([tiny_run, "scratch"], "fewshot")
     config = segmentation.Config()
-    keep = network.keeper(tmp_path, name, scratch.card, open_dataset(PHANTOM), ("a",), "fewshot", config)
+    keep = network.keeper(tmp_path, scratch.name, scratch.loaded.card, open_dataset(PHANTOM), ("a",), "fewshot", config)
     keep(UNet(scratch.backbone(7), 1, widths=(8,)), [], Repeat(4, 3, 7, ()), None)
     card = checkpoint.describe(tmp_path / "networks" / "scratch-4-3.safetensors")
-    assert (card.parent, len(card.data), card.notices, card.prepare) == (None, 1, [], trained.card.prepare)
+    assert (card.parent, len(card.data), card.notices, card.prepare) == (None, 1, [], trained.loaded.card.prepare)
 
 
 def test_probabilities_are_sixteen_bits_and_the_mask_is_where_they_exceed_a_half(saved, pictures, tmp_path):

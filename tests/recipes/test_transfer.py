@@ -9,8 +9,8 @@ import pytest
 
 from fakes import kermany
 from vesalius.errors import SettingError
-from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 from vesalius.recipes import adam_ablations, transfer
 from vesalius.recipes.tables import transfer as tables
 from vesalius.results import read

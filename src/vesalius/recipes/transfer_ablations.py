@@ -8,8 +8,8 @@ The paper's numbers (heart, all labels): 92.45, 94.45, 95.0 for levels {0}, {0, 
 from dataclasses import replace
 from pathlib import Path
 
-from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 from vesalius.recipes import adam_ablations, transfer, transfer_wingspan
 
 NAME = Path(__file__).stem
@@ -19,7 +19,7 @@ def studies(data: str, encoders: str) -> transfer.Studies:
     """Fine-tuning and the linear head, beside random weights."""
     runs: dict[str, str | Path] = {name: Path(encoders) / name for name in adam_ablations.RUNS}
     source = transfer_wingspan.DATA.format(Path(data).resolve())
-    few = Plan(shots=(3, 24), draws=5)
+    few = Plan(shots=(3, 24), draws=3)
     fewshot = Study(source, "fewshot", plan=few, settings=transfer_wingspan.TUNED)
     linear = replace(fewshot, protocol="linear", settings=transfer_wingspan.FROZEN)
     return {"linear": ({**runs, "random": "random"}, linear), "fewshot": ({**runs, "scratch": "scratch"}, fewshot)}

@@ -8,8 +8,8 @@ The paper's numbers (ResNet-50, EyePACS, 512 px): Adam 80.0, MoCo-v2 78.4, rando
 from pathlib import Path
 from typing import Any
 
-from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 from vesalius.recipes import adam_fundus_small, adam_nih_small, transfer
 
 NAME = Path(__file__).stem

@@ -9,8 +9,8 @@ random 80.3 (mean AUC).
 
 from pathlib import Path
 
-from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 from vesalius.recipes import adam_nih_small, transfer
 
 NAME = Path(__file__).stem

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vesalius.evaluate.command import Study
 from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
 from vesalius.recipes import adam_nih_small, transfer
 
 NAME = Path(__file__).stem

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vesalius import checkpoint, results
-from vesalius.evaluate.command import Study, evaluate
+from vesalius.evaluate.command import evaluate
+from vesalius.evaluate.study import Study
 from vesalius.recipes import chosen
 from vesalius.recipes.tables import curves
 from vesalius.results import Row

@@ -1,0 +1,136 @@
+"""Encoders that are compared, and all trainings of one of them: rows as each ends, none twice."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vesalius import results, zoo
+from vesalius.checkpoint import Card
+from vesalius.data.datasets import Dataset
+from vesalius.errors import DataError, SettingError
+from vesalius.evaluate import protocols
+from vesalius.evaluate.network import SCRATCH, keeper, saved_as
+from vesalius.evaluate.repeats import Repeat, cohorts, repeats
+from vesalius.evaluate.study import Study
+from vesalius.evaluate.tasks import Classes, Masks, task_of
+from vesalius.features.subjects import Subject
+from vesalius.progress import say
+from vesalius.results import Row
+from vesalius.zoo import Loaded, Runs
+
+At = tuple[int | None, int | None, int | None]  # fold, shots, draw: which training of a run
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An encoder by the name it has in the rows; random: in place of its weights, others drawn for each training."""
+
+    name: str
+    loaded: Loaded
+    random: bool = False
+
+    def backbone(self, seed: int | None) -> Any:
+        """The network; where it is random, that of `seed`."""
+        return (
+            zoo.untrained(self.loaded.card, seed).eval() if self.random and seed is not None else self.loaded.backbone
+        )
+
+
+def contestants(runs: Runs, protocol: str) -> Iterator[Contestant]:
+    """Each run once; of protocol scratch, the first one's network with random weights alone. SettingError: no run given."""
+    named = zoo.named(runs)
+    loaded = {name: zoo.load(run) for name, run in named if str(run) not in SCRATCH}
+    if not loaded:
+        raise SettingError("no run given", remedy="vesalius evaluate RUN... --data D; scratch goes beside a run.")
+    first = next(iter(loaded.values()))
+    card = Card(first.card.backbone, unit=first.card.unit, prepare=first.card.prepare, method=SCRATCH[0])
+    blank = Loaded(first.backbone, card)
+    if protocol == "scratch":
+        yield Contestant(SCRATCH[0], blank, random=True)
+        return
+    for name, _ in named:
+        yield Contestant(name, loaded[name]) if name in loaded else Contestant(name, blank, random=True)
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What `study` asks of any contestant, on `dataset`; rows, arrays and networks go to the folder `out`."""
+
+    study: Study
+    dataset: Dataset
+    out: Path
+
+    def of(self, one: Contestant, pool: Sequence[Subject], test: Sequence[Subject], about: Row) -> None:
+        """All trainings of `one` that are not in OUT/results.jsonl yet. about: what its rows have in common."""
+        study, path = self.study, self.out / results.FILE
+        masks = {"metrics": study.metrics, "tolerance": study.tolerance, "cases": study.cases}
+        task = task_of((*pool, *test), study.structures, study.classes, study.data, **masks)
+        ndim = one.loaded.card.backbone["ndim"]
+        maker, config = protocols.find(study.protocol, task, study.settings, ndim, one.random)
+        before = results.read(path) if path.exists() else []
+        finished = {
+            (row.fold, row.shots, row.draw) for row in results.select(before, run=one.name, measure=about.measure)
+        }
+        keep = self._keeper(one, task, config, finished)
+        chance = isinstance(task, Masks) or study.protocol in protocols.TUNED or one.random
+        for fold, some, others in cohorts(pool, test, study.plan):
+            _check_known(task, some, others, study.data)
+            asked = repeats(some, study.plan, chance=chance)
+            left = [each for each in asked if (fold, each.shots, each.draw) not in finished]
+            make = partial(maker, pool=some, test=others, names=task.names, config=config)
+            for repeat, trainer in _trainers(one, left, make):
+                outcome = trainer.run(repeat.own, repeat.seed)
+                if keep is not None:
+                    keep(outcome.network, [some[i] for i in repeat.own], repeat, fold)
+                own = replace(about, shots=repeat.shots, draw=repeat.draw, seed=repeat.seed, fold=fold)
+                rows = list(task.rows(outcome, others, own, partial(results.save, self.out)))
+                results.append(path, rows)
+                _tell(one.name, repeat, fold, rows)
+
+    def _keeper(self, one: Contestant, task: Masks | Classes, config: Any, finished: set[At]) -> Any:
+        """What saves a network of masks; None where none is to be saved."""
+        study, out = self.study, self.out
+        if not study.save:
+            return None
+        if not isinstance(task, Masks):
+            reason = f"{study.protocol} of classes trains no network that predict knows"
+            raise SettingError(reason, remedy="Leave --save out.")
+        lost = [at for at in finished if not saved_as(out, one.name, at[1], at[2], at[0]).exists()]
+        if lost:
+            say(
+                f"{one.name}: {len(lost)} trainings were measured before without --save, and their networks are not kept"
+            )
+        return keeper(out, one.name, one.loaded.card, self.dataset, task.names, study.protocol, config)
+
+
+def _trainers(
+    one: Contestant, left: Sequence[Repeat], make: Callable[[Any], protocols.Trainer]
+) -> Iterator[tuple[Repeat, protocols.Trainer]]:
+    """Each repeat with its trainer: one for all where the weights are trained, else one for each seed."""
+    made: tuple[int | None, protocols.Trainer] | None = None
+    for repeat in left:
+        start = repeat.seed if one.random else None  # random weights are drawn anew each time
+        if made is None or made[0] != start:
+            made = None  # frees the features of the last before those of the next are computed
+            made = start, make(one.backbone(start))
+        yield repeat, made[1]
+
+
+def _tell(name: str, repeat: Repeat, fold: int | None, rows: Sequence[Row]) -> None:
+    where = f"{name}, {repeat.shots or 'all'} labelled, draw {repeat.draw}" + ("" if fold is None else f", fold {fold}")
+    means: dict[str, list[float]] = {}
+    for row in rows:
+        means.setdefault(row.name, []).append(row.value)
+    say(f"{where}: " + ", ".join(f"{key} {sum(v) / len(v):.3f}" for key, v in means.items() if key != "case"))
+
+
+def _check_known(task: Masks | Classes, pool: Sequence[Subject], test: Sequence[Subject], data: str) -> None:
+    """Every structure and class stands on both sides. DataError says where it does not."""
+    for what, some in (("train", pool), ("test", test)):
+        for name in task.names:
+            known = {key for one in some for key in (one.structures if isinstance(task, Masks) else one.classes)}
+            if name not in known:
+                remedy = f"There: {', '.join(sorted(known)) or 'none'}."
+                raise DataError(f"no image to {what} on has {name!r}", file=data, remedy=remedy)
