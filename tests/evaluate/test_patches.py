@@ -7,33 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from fakes.balls import places, volume
 from vesalius import zoo
 from vesalius.chance import generator
 from vesalius.errors import DataError
 from vesalius.evaluate import patches
 from vesalius.evaluate.metrics import dice
 from vesalius.evaluate.patches import Config, Patches, batch, built, train
-from vesalius.features.subjects import Subject
 
 SMALL = Config(patch=(12, 12, 8), steps=2, batch=3)
-
-
-def volume(i, shape=(20, 24, 18), structures=("ball",)):
-    """A bright ball in a body of noise, air on one side; the mask is the ball."""
-    rng = generator(i)
-    middle = rng.uniform(7, 11, 3).reshape(3, 1, 1, 1)
-    ball = ((np.indices(shape) - middle) ** 2).sum(0) < 20
-    body = np.ones(shape, bool)
-    body[:, -4:] = False
-    pixels = np.where(body, rng.normal(0, 60, shape), -1000) + 600 * ball
-    packed = np.packbits(np.repeat(ball[None], len(structures), 0), axis=0)
-    return Subject(
-        f"i{i}", f"p{i}", pixels[None].astype(np.int16), "HU", {}, structures, packed, inside=np.packbits(body)
-    )
-
-
-def places(subject):
-    return {"ball": np.flatnonzero(subject.mask[0])}
 
 
 def test_patches_lie_round_the_structure_or_in_the_body():
@@ -96,4 +78,4 @@ def test_same_seed_same_losses_and_unknown_structures_count_nowhere():
 
 def test_a_volume_without_labels_is_named():
     with pytest.raises(DataError, match="i0: has no mask of spleen"):
-        patches._voxels(volume(0), ["spleen"])
+        patches.voxels(volume(0), ["spleen"])

@@ -43,6 +43,7 @@ def evaluate_command(
     patch: tuple[int, ...] | None = None,
     head: str | None = None,
     blend: str | None = None,
+    whole: bool | None = None,
     steps: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
@@ -71,11 +72,12 @@ def evaluate_command(
         metrics: of masks: dice, iou, hd95, surface_dice
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
-        size: side at which the network sees 2-D images, px; this and the next nine: default is the protocol's own
+        size: side at which the network sees 2-D images, px; this and the next ten: default is the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
         head: on an encoder of volumes that is fine-tuned: linear, nonlinear or unet
         blend: of windows that slide over volumes: central, gaussian or constant
+        whole: probes of volumes learn from features of whole volumes, computed once, in place of patch by patch
         steps: of training
         batch: images a step
         lr: rate at the start; cosine to 0
@@ -86,7 +88,7 @@ def evaluate_command(
         allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
     given = {
-        "size": size, "window": window, "patch": patch, "head": head, "blend": blend,
+        "size": size, "window": window, "patch": patch, "head": head, "blend": blend, "whole": whole,
         "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
     }  # fmt: skip
     study = Study(

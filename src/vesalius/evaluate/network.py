@@ -56,7 +56,11 @@ class Segmenter:
     def windows(self) -> patches.Config:
         """How it slides over volumes: patch, blend, overlap."""
         known = self.card.config["train"]
-        return patches.Config(patch=tuple(known["patch"]), blend=known["blend"], overlap=known["overlap"])
+        whole = bool(known.get("whole"))
+        frozen = 1.0 if whole else patches.Config.frozen
+        return patches.Config(
+            tuple(known["patch"]), frozen=frozen, blend=known["blend"], overlap=known["overlap"], whole=whole
+        )
 
 
 def save(

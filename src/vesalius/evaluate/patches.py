@@ -22,17 +22,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vesalius import features
 from vesalius.chance import generator
+from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.schedule import learn, rates
 from vesalius.evaluate.segmentation import contoured
 from vesalius.evaluate.windows import slide
-from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
 from vesalius.models.decoder import UNet
-from vesalius.models.heads import LinearHead, NonLinearHead, WithHead
+from vesalius.models.heads import LinearHead, NonLinearHead, WithHead, spread
 from vesalius.settings import least
+from vesalius.space.box import Box
 from vesalius.views.overlap import box_around
 
 
@@ -40,7 +42,8 @@ from vesalius.views.overlap import box_around
 class Config:
     """patch: sides, voxels. head: what stands on the encoder. frozen: share of the steps in which it alone learns; 1: a probe.
     ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth. near: share of patches round a
-    voxel of the step's structure. blend, overlap: of the windows in prediction."""
+    voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a probe's features are of whole volumes,
+    computed once (see `whole`); patches and windows are cut from these."""
 
     patch: tuple[int, ...] = (128, 128, 32)
     head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
@@ -52,10 +55,14 @@ class Config:
     near: float = 0.5
     blend: str = "central"
     overlap: float = 0.5
+    whole: bool = False
 
     def __post_init__(self) -> None:
         least(self, 1, "patch", "steps", "batch")
         least(self, 0, "lr", "frozen", "ramp", "near", "overlap")
+        if self.whole and self.frozen < 1:
+            reason = "features of whole volumes are computed once, and this encoder learns"
+            raise SettingError(reason, remedy="Leave --whole out, or choose the protocol linear or nonlinear.")
 
 
 class Patches:
@@ -70,7 +77,7 @@ class Patches:
         """Train on the volumes `own` of the pool; the head's first weights follow from `seed`, for every encoder."""
         network = built(self.backbone, len(self.names), self.config.head, seed)
         train(network, [self.pool[i] for i in own], self.names, self.config, seed)
-        learned = network.parameters() if self.config.frozen < 1 else _rest(network)
+        learned = network.parameters() if self.config.frozen < 1 else rest(network)
         found = predict(network, self.test, self.config)
         return Outcome(found, sum(p.numel() for p in learned), network)
 
@@ -91,7 +98,7 @@ def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Co
 
     DataError: a volume with none of the structures contoured.
     """
-    places = [_voxels(subject, names) for subject in own]
+    places = [voxels(subject, names) for subject in own]
 
     def now(step: int) -> tuple[float, float]:
         return rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=True)
@@ -113,31 +120,58 @@ def batch(
     config: Config,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Patches of one volume: images (B, C, *patch) in 0..1, masks (B, K, *patch), body (B, 1, *patch), known (1, K)."""
-    patch = config.patch[: len(subject.shape)]
-    near, body = places[sorted(places)[int(rng.integers(len(places)))]], subject.body
+    patch, body = config.patch[: len(subject.shape)], subject.body
     cut = []
+    for voxel in middles(rng, subject.shape, body, places, config):
+        box = box_around(rng, voxel, subject.shape, patch)
+        cut.append([padded(subject.crop(box), patch), *answer(subject, body, names, box, patch)])
+    images, masks, inside = (torch.stack(some) for some in zip(*cut, strict=True))
+    return images, masks, inside, contoured(subject, names)[None]
+
+
+def middles(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    body: NDArray[np.bool_],
+    places: Mapping[str, NDArray[np.int64]],
+    config: Config,
+) -> Iterator[tuple[int, ...]]:
+    """A step's voxels, a patch each: of one structure, drawn for the step, or of the body.
+
+    places: structure -> flat indices.
+    """
+    near = places[sorted(places)[int(rng.integers(len(places)))]]
     for _ in range(config.batch):
         some = rng.random() < config.near and len(near)
         flat = int(near[rng.integers(len(near))]) if some else _anywhere(rng, body)
-        voxel = tuple(int(i) for i in np.unravel_index(flat, subject.shape))
-        box = box_around(rng, voxel, subject.shape, patch)
-        masks = torch.from_numpy(subject.planes(names, box)).float()
-        parts = (subject.crop(box), masks, torch.from_numpy(body[box.slices])[None].float())
-        cut.append([_padded(part, patch) for part in parts])
-    images, masks, inside = (torch.stack(some) for some in zip(*cut, strict=True))
-    return images, masks, inside, contoured(subject, names)[None]
+        yield tuple(int(i) for i in np.unravel_index(flat, shape))
+
+
+def answer(
+    subject: Subject, body: NDArray[np.bool_], names: Sequence[str], box: Box, patch: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """What a network should find in `box`, and where that counts: masks (K, *patch), body (1, *patch)."""
+    masks = torch.from_numpy(subject.planes(names, box)).float()
+    return padded(masks, patch), padded(torch.from_numpy(body[box.slices])[None].float(), patch)
 
 
 def predict(network: nn.Module, subjects: Sequence[Subject], config: Config) -> Iterator[NDArray[np.float32]]:
     """Of each subject, probabilities (K, *S) in its prepared image; 0 outside of the body, where that is known."""
     for subject in subjects:
-        with evaluating(network):
-            window = config.patch[: len(subject.shape)]
-            logits = slide(network, subject.image, window, blend=config.blend, overlap=config.overlap)
+        with features.evaluating(network):
+            logits = _logits(network, subject.image, config)
         yield np.asarray(logits.sigmoid().numpy() * subject.body, np.float32)
 
 
-def _voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+def _logits(network: Any, image: Tensor, config: Config) -> Tensor:
+    """(C, *S) -> (K, *S), in windows; or, where the head learned from pyramids of whole volumes, from such a pyramid."""
+    if config.whole:
+        pyramid = features.pyramid(network.backbone, image)
+        return spread(network.head([level[None] for level in pyramid]), image.shape[1:])[0]
+    return slide(network, image, config.patch[: image.ndim - 1], blend=config.blend, overlap=config.overlap)
+
+
+def voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
     """Structure -> flat indices of its voxels, of those that are known; at most a hundred thousand of each."""
     contoured(subject, names)
     mask, known = subject.mask, [name for name in names if name in subject.structures]
@@ -153,7 +187,7 @@ def _anywhere(rng: np.random.Generator, body: NDArray[np.bool_]) -> int:
             return int(hits[0])
 
 
-def _padded(part: Tensor, patch: tuple[int, ...]) -> Tensor:
+def padded(part: Tensor, patch: tuple[int, ...]) -> Tensor:
     """(C, *S) -> (C, *patch), 0 behind its end."""
     short = (
         n for have, whole in zip(reversed(part.shape[1:]), reversed(patch), strict=True) for n in (0, whole - have)
@@ -161,6 +195,7 @@ def _padded(part: Tensor, patch: tuple[int, ...]) -> Tensor:
     return functional.pad(part, list(short))
 
 
-def _rest(network: Any) -> Iterator[nn.Parameter]:
+def rest(network: Any) -> Iterator[nn.Parameter]:
+    """The weights of what stands on the backbone."""
     mine = {id(parameter) for parameter in network.backbone.parameters()}
     return (parameter for parameter in network.parameters() if id(parameter) not in mine)

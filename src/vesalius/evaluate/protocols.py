@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from vesalius import settings
 from vesalius.errors import SettingError
-from vesalius.evaluate import classification, dense, linear, patches, segmentation
+from vesalius.evaluate import classification, dense, linear, patches, segmentation, whole
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.tasks import Classes, Masks
 from vesalius.features.subjects import Subject
@@ -42,7 +42,8 @@ def find(protocol: str, task: Masks | Classes, given: Mapping[str, Any], ndim: i
         raise settings.unknown(protocol, protocol, PROTOCOLS, "protocol")
     if isinstance(task, Masks):
         if ndim == 3:
-            return patches.Patches, settings.replace(_of_patches(protocol, random), given)
+            config = settings.replace(_of_patches(protocol, random), given)
+            return whole.Probe if config.whole else patches.Patches, config
         if protocol in TUNED:
             return segmentation.FineTuning, settings.replace(segmentation.Config(), given)
         return dense.Probe, settings.replace(dense.Config(head=protocol), given)

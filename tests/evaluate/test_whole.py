@@ -1,0 +1,72 @@
+"""Probes on pyramids of whole volumes: the cells that belong to a patch, and the same answer as the network itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from fakes.balls import places, volume
+from vesalius import zoo
+from vesalius.chance import generator
+from vesalius.evaluate import patches, whole
+from vesalius.evaluate.metrics import dice
+from vesalius.evaluate.patches import Config
+
+CONFIG = Config(patch=(12, 12, 8), steps=2, batch=3, whole=True, frozen=1.0, head="linear")
+
+
+class Places(torch.nn.Module):
+    """A pyramid whose features are where a cell lies, in voxels."""
+
+    channels, strides, ndim = (3, 3), (1, 4), 3
+
+    def forward(self, x):
+        """(B, 1, *S) -> [(B, 3, *S), (B, 3, *S / 4)]."""
+        grid = torch.stack(torch.meshgrid(*(torch.arange(n) for n in x.shape[2:]), indexing="ij")).float()[None]
+        return [grid, grid[:, :, ::4, ::4, ::4]]
+
+
+def test_a_patch_holds_its_voxel_and_the_cells_of_every_level_over_it():
+    probe = whole.Probe(Places(), [volume(0)], [], ["ball"], replace(CONFIG, near=1.0, batch=30))
+    pyramid, masks, inside, known = probe.batch(generator(2), 0)
+    assert masks.flatten(1).any(1).all()
+    fine, coarse = pyramid
+    starts = fine[:, :, 0, 0, 0]
+    assert torch.equal(coarse[:, :, 0, 0, 0], starts)
+    assert not (starts % 4).any()
+    for at, start in enumerate(starts.int().tolist()):
+        box = tuple(slice(a, a + side) for a, side in zip(start, CONFIG.patch, strict=True))
+        here = torch.from_numpy(probe.pool[0].mask[0][box]).float()
+        assert torch.equal(patches.padded(here[None], CONFIG.patch)[0], masks[at, 0])
+    assert inside.shape == (30, 1, 12, 12, 8)
+    assert known.tolist() == [[1.0]]
+
+
+def test_every_voxel_is_in_a_patch_whatever_the_sides():
+    for n, side in ((20, 12), (13, 12), (7, 12), (41, 8), (16, 16)):
+        for voxel in range(n):
+            start = whole.begin(generator(n, voxel), voxel, n, side, 8)
+            assert start % 8 == 0
+            assert start <= voxel < start + side
+            assert start < n
+
+
+def test_a_linear_probe_predicts_what_the_network_with_its_head_does():
+    torch.manual_seed(0)
+    probe = whole.Probe(zoo.build("fpn4x3", 3, 1).eval(), [volume(0)], [volume(1)], ["ball"], CONFIG)
+    outcome = probe.run([0], 3)
+    (found,) = outcome.predictions
+    with torch.inference_mode():
+        logits = outcome.network.eval()(volume(1).image[None])[0]
+    np.testing.assert_allclose(found, logits.sigmoid().numpy() * volume(1).body, atol=2e-3)
+    assert outcome.parameters == 4 + 8 + 16 + 1
+
+
+def test_it_finds_the_ball_and_learns_the_same_from_the_same_seed():
+    torch.manual_seed(0)
+    config = replace(CONFIG, patch=(16, 16, 16), steps=80, lr=1e-2, head="nonlinear")
+    study = whole.Probe(zoo.build("fpn4x2", 3, 1).eval(), [volume(i) for i in range(3)], [volume(8)], ["ball"], config)
+    first, again = (next(iter(study.run([0, 1, 2], 0).predictions)) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert dice(first[0] > 0.5, volume(8).mask[0]) > 0.6  # 0 before training
+    assert study.places[0].keys() == places(volume(0)).keys()
