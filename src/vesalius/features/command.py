@@ -17,7 +17,8 @@ from vesalius.data.datasets import Dataset, open_dataset
 from vesalius.data.prepare import prepare_points
 from vesalius.data.steps import Step
 from vesalius.errors import DataError, SettingError
-from vesalius.features.files import WRITERS, embed
+from vesalius.features.files import embed
+from vesalius.features.writers import WRITERS
 from vesalius.progress import say, shower
 
 Point = NDArray[np.float64]
@@ -34,9 +35,11 @@ def embed_command(
     out: str,
     kind: Literal["global", "dense", "points"] = "global",
     points: str = "",
-    level: int = -1,
+    level: int | Literal["all"] = -1,
     size: int = 0,
     batch: int = 16,
+    window: tuple[int, ...] = (),
+    half: bool = False,
     cache: str = "",
 ) -> None:
     """Features of every image of a data set, from a pretrained encoder. Ids and patients in the file are keyed hashes.
@@ -47,16 +50,23 @@ def embed_command(
         out: file to write: .npz, or .parquet (needs the extra vesalius[parquet])
         kind: one vector an image (global), a map (dense), or vectors at points
         points: CSV image,name,x,y[,z] in voxels of the image as stored; without it the data set's own landmarks
-        level: of the pyramid, for dense and points; -1 is the coarsest
+        level: of the pyramid, for dense and points; 0 is the finest, -1 the coarsest; all: the whole pyramid, or the vectors
+            of all levels joined
         size: short side given to the network, in pixels; 0 = as prepared
         batch: images at a time
+        window: for dense and points, sides in voxels of the windows in which an image is seen; default: the whole image, or
+            as large as 8 million voxels allow
+        half: write float16, half as large (.npz alone)
         cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
     """
     _check(Path(out), kind, points, size, batch)
     loaded = zoo.load(run)
-    if not -len(loaded.backbone.channels) <= level < len(loaded.backbone.channels):
-        raise SettingError(f"there is no level {level}", remedy=f"The pyramid has {len(loaded.backbone.channels)}.")
-    stored = read_points(Path(points), loaded.backbone.ndim) if points else None
+    channels, ndim = loaded.backbone.channels, loaded.backbone.ndim
+    if level != "all" and not -len(channels) <= level < len(channels):
+        raise SettingError(f"there is no level {level}", remedy=f"The pyramid has {len(channels)}.")
+    if window and (len(window) != ndim or min(window) < 1):
+        raise SettingError(f"setting window is {window}", remedy=f"Give {ndim} sides, in voxels.")
+    stored = read_points(Path(points), ndim) if points else None
     dataset, steps = open_dataset(data), loaded.steps
     if stored is not None and not stored.keys() & set(dataset.ids):
         remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
@@ -67,8 +77,8 @@ def embed_command(
         say(f"set aside: {path}: {reason}")
     wanted = _wanted(built, dataset, stored, steps) if kind == "points" else None
     path = embed(
-        loaded.backbone, built.cache, Path(out), kind, key=salt_of(root), points=wanted, level=level,
-        size=size or None, batch=batch, progress=shower("embedding"),
+        loaded.backbone, built.cache, Path(out), kind, key=salt_of(root), points=wanted, size=size or None, batch=batch,
+        level=None if level == "all" else level, window=window or None, half=half, progress=shower("embedding"),
     )  # fmt: skip
     print(path)
 

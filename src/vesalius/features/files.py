@@ -1,38 +1,47 @@
-"""Features of prepared scans in a file: one vector a scan, one map a scan, or one vector a point."""
+"""Features of prepared scans in a file: one vector a scan, one map or pyramid a scan, or one vector a point."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zipfile import ZipFile
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from vesalius.atomic import replacing
 from vesalius.data.cache import CachedScan, key_hash
 from vesalius.errors import DataError, SettingError
-from vesalius.features.vectors import dense, origins, pooled, sample
+from vesalius.features.pyramids import pyramid
+from vesalius.features.vectors import look_up, origins, pooled
+from vesalius.features.writers import WRITERS, Entry, Writer, pyarrow
 from vesalius.models.backbone import Backbone
 from vesalius.views.crops import resize_axes
 from vesalius.views.intensity import to_unit
 
 Kind = Literal["global", "dense", "points"]
+Points = Mapping[str, Mapping[str, ArrayLike]]
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One array of features, (D,) or (D, *S), and where it comes from: hashes of image and patient, a named point."""
+@dataclass(frozen=True)
+class Asked:
+    """What of the pyramid. level: None for all. window: see `pyramid`. half: float16 in the file."""
 
-    id: str
-    patient: str
-    features: NDArray[np.float32]
-    name: str = ""
-    point: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    level: int | None = -1
+    window: Sequence[int] | None = None
+    half: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the features in the file."""
+        return torch.float16 if self.half else torch.float32
+
+    def levels(self, backbone: Backbone) -> list[int]:
+        """Their places in the pyramid, finest first."""
+        every = range(len(backbone.channels))
+        return list(every) if self.level is None else [every[self.level]]
 
 
 def embed(
@@ -42,37 +51,44 @@ def embed(
     kind: Kind = "global",
     *,
     key: bytes,
-    points: Mapping[str, Mapping[str, ArrayLike]] | None = None,
+    points: Points | None = None,
     level: int | None = -1,
     size: int | None = None,
     batch: int = 16,
+    window: Sequence[int] | None = None,
+    half: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Features of prepared scans in one file, .npz (no pickle) or .parquet; ids are hashed with `key`, the cache's `salt_of`.
 
     global: a vector for each scan, of the whole prepared image, its shorter side resized to `size` where that is given.
-    dense: a map for each scan, of `level`. points: a vector for each point, of `level`, or of all levels where None;
-    `points` is scan id -> name -> voxel coordinates in the prepared image. progress(scans done, scans).
-    In .npz: id, patient, features (N, D), and name, point (N, ndim); of dense, an array for each scan, named by id.
-    Raises SettingError before any work where kind, out or points do not fit; DataError where out cannot be written.
+    dense: a map for each scan, of `level`, or the whole pyramid where that is None. points: a vector for each point, of
+    `level`, or of all levels joined; `points` is scan id -> name -> voxel coordinates in the prepared image. window: sides
+    of the windows in which a large image is seen, see `pyramid`. half: float16 (.npz alone). progress(scans done, scans).
+    In .npz: id, patient, features (N, D), and name, point (N, ndim), mm (N, ndim); of dense, an array for each scan, named
+    by id (ID.LEVEL of a pyramid), with spacing and affine of the scans, and level, stride, origin: cell c of a level is
+    centred on voxel stride * c + origin of the prepared image. Raises SettingError before any work where kind, out or
+    points do not fit; DataError where out cannot be written, or features are beyond float16.
     """
-    writer = _check(backbone, scans, out, kind, points)
+    asked = Asked(level, window, half)
+    writer = _check(backbone, scans, out, kind, points, half)
     if kind == "global":
         entries = _global(backbone, scans, size, batch)
     else:
-        entries = _local(backbone, scans, points if kind == "points" else None, level)
-    with replacing(out) as partial, writer(partial, kind) as add:
+        entries = _local(backbone, scans, points if kind == "points" else None, asked)
+    with replacing(out) as partial, writer(partial, kind, _about(backbone, kind, asked)) as add:
         for done, of_scan in enumerate(entries, 1):
             for entry in of_scan:
-                add(replace(entry, id=key_hash(key, entry.id)))
+                found = entry.features.astype(np.float16) if half else entry.features
+                add(replace(entry, id=key_hash(key, entry.id), features=found))
             if progress is not None:
                 progress(done, len(scans))
     return out
 
 
 def _check(
-    backbone: Backbone, scans: Sequence[CachedScan], out: Path, kind: Kind, points: Mapping[str, Any] | None
-) -> "Writer":
+    backbone: Backbone, scans: Sequence[CachedScan], out: Path, kind: Kind, points: Mapping[str, Any] | None, half: bool
+) -> Writer:
     if kind not in get_args(Kind):
         raise SettingError(f"no features called {kind!r}", remedy=f"Choose from {', '.join(get_args(Kind))}.")
     if out.suffix not in WRITERS:
@@ -87,8 +103,19 @@ def _check(
     if len(scans[0].shape) != backbone.ndim:
         raise SettingError(f"a {backbone.ndim}-D backbone cannot see {len(scans[0].shape)}-D scans")
     if out.suffix == ".parquet":
-        _pyarrow()
+        pyarrow()
+        if half:
+            raise SettingError("float16 is written as .npz alone", file=out, remedy="Leave --half out, or write .npz.")
     return WRITERS[out.suffix]
+
+
+def _about(backbone: Backbone, kind: Kind, asked: Asked) -> dict[str, Any]:
+    """Of maps, the levels that are written and where their cells lie."""
+    if kind != "dense":
+        return {}
+    levels = asked.levels(backbone)
+    first = np.array(origins(backbone), np.float64)
+    return {"level": np.array(levels), "stride": np.array(backbone.strides)[levels], "origin": first[levels]}
 
 
 def _image(scan: CachedScan) -> Tensor:
@@ -113,84 +140,31 @@ def _shorter_side(image: Tensor, size: int) -> Tensor:
 
 
 def _local(
-    backbone: Backbone,
-    scans: Sequence[CachedScan],
-    points: Mapping[str, Mapping[str, ArrayLike]] | None,
-    level: int | None,
+    backbone: Backbone, scans: Sequence[CachedScan], points: Points | None, asked: Asked
 ) -> Iterator[list[Entry]]:
     for i in range(len(scans)):
         scan = scans[i]
-        pyramid = dense(backbone, _image(scan)[None])
-        if points is None:
-            yield [Entry(scan.id, scan.patient, pyramid[-1 if level is None else level][0].numpy())]
+        named = {name: np.asarray(at, np.float64) for name, at in (points or {}).get(scan.id, {}).items()}
+        if points is not None and not named:
+            yield []
             continue
-        named = {name: np.asarray(point, np.float64) for name, point in points.get(scan.id, {}).items()}
-        vectors = (
-            sample(pyramid, backbone.strides, list(named.values()), level, origins(backbone)).numpy() if named else ()
-        )
+        levels = pyramid(backbone, _image(scan), asked.window, asked.dtype)
+        about = Entry(scan.id, scan.patient, np.empty(0), spacing=_spacing(scan), affine=_affine(scan))
+        if points is None:
+            whole = asked.level is None
+            chosen = asked.levels(backbone)
+            yield [replace(about, name=str(k) if whole else "", features=levels[k].numpy()) for k in chosen]
+            continue
+        vectors = look_up(backbone, [level[None].float() for level in levels], list(named.values()), asked.level)
         yield [
-            Entry(scan.id, scan.patient, vector, name, point)
-            for (name, point), vector in zip(named.items(), vectors, strict=True)
+            replace(about, name=name, point=point, features=vector)
+            for (name, point), vector in zip(named.items(), vectors.numpy(), strict=True)
         ]
 
 
-Writer = Callable[[Path, Kind], AbstractContextManager[Callable[[Entry], None]]]
+def _spacing(scan: CachedScan) -> Any:
+    return np.array(scan.spacing or (np.nan,) * scan.ndim, np.float64)
 
 
-@contextmanager
-def _npz(path: Path, kind: Kind) -> Iterator[Callable[[Entry], None]]:
-    """Dense maps go to the disk one by one: a data set of them does not fit in memory."""
-    names = {"global": ("features",), "dense": (), "points": ("name", "point", "features")}[kind]
-    columns: dict[str, list[Any]] = {name: [] for name in ("id", "patient", *names)}
-    with ZipFile(path, "w") as archive:
-
-        def save(name: str, array: NDArray[Any]) -> None:
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-
-        def add(entry: Entry) -> None:
-            for name, values in columns.items():
-                values.append(getattr(entry, name))
-            if kind == "dense":
-                save(entry.id, entry.features)
-
-        yield add
-        for name, values in columns.items():
-            save(name, np.array(values))
-
-
-@contextmanager
-def _parquet(path: Path, kind: Kind) -> Iterator[Callable[[Entry], None]]:
-    """Arrays are flattened (the last axis fastest); `shape` is theirs."""
-    arrow, parquet = _pyarrow()
-    text, numbers = arrow.string(), arrow.list_
-    schema = {"id": text, "patient": text, "name": text, "point": numbers(arrow.float64())}
-    schema |= {"shape": numbers(arrow.int32()), "features": numbers(arrow.float32())}
-    rows: list[dict[str, Any]] = []
-    with parquet.ParquetWriter(path, arrow.schema(schema.items())) as file:
-
-        def flush() -> None:
-            file.write_table(arrow.Table.from_pylist(rows, file.schema))
-            rows.clear()
-
-        def add(entry: Entry) -> None:
-            flat = {"shape": entry.features.shape, "features": entry.features.ravel()}
-            rows.append({name: getattr(entry, name) for name in ("id", "patient", "name", "point")} | flat)
-            if len(rows) == (16 if kind == "dense" else 4096):
-                flush()
-
-        yield add
-        flush()
-
-
-WRITERS: Mapping[str, Writer] = {".npz": _npz, ".parquet": _parquet}
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        remedy = "pip install 'vesalius[parquet]', or write .npz."
-        raise SettingError("Parquet files need pyarrow, which is not installed", remedy=remedy) from error
-    return pyarrow, parquet
+def _affine(scan: CachedScan) -> Any:
+    return np.full((scan.ndim + 1, scan.ndim + 1), np.nan) if scan.affine is None else scan.affine

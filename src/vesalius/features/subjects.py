@@ -28,7 +28,8 @@ class Subject:
 
     pixels: (C, *S) as stored. landmarks: name -> (ndim,) voxel coordinates, those inside the image.
     packed: the masks of `structures`, 8 to a byte. classes: name -> 1, 0 or NaN (not labelled).
-    spacing: mm from voxel to voxel along each axis; None: unknown. inside: which voxels are body, 8 to a byte, flat; None:
+    spacing: mm from voxel to voxel along each axis; None: unknown. affine: (ndim + 1, ndim + 1), voxels of the prepared
+    image to RAS+ mm in the scanner; None: unknown. inside: which voxels are body, 8 to a byte, flat; None:
     not told from the air round it.
     """
 
@@ -42,6 +43,7 @@ class Subject:
     classes: Mapping[str, float] = field(default_factory=dict)
     spacing: tuple[float, ...] | None = None
     inside: Array | None = None
+    affine: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,6 +87,19 @@ class Subject:
                 if name in self.structures:
                     found[k] = part[self.structures.index(name)]
         return found
+
+    def structure(self, name: str) -> NDArray[np.bool_]:
+        """(*S) the mask of one structure, of those that are known. KeyError where it is not."""
+        if self.packed is None or name not in self.structures:
+            raise KeyError(name)
+        k = self.structures.index(name)
+        return np.asarray(self.packed[k // 8] >> (7 - k % 8) & 1, bool)
+
+    @property
+    def centroids(self) -> dict[str, NDArray[np.float64]]:
+        """Name -> (ndim,) mean voxel of each known structure that has any: it may lie outside of the structure."""
+        found = {name: np.argwhere(self.structure(name)) for name in self.structures}
+        return {name: voxels.mean(0) for name, voxels in found.items() if len(voxels)}
 
     def mm(self, offsets: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """(N, ndim) voxels -> (N,) length in mm; None where the file does not say how large a voxel is."""
@@ -163,4 +178,5 @@ def _subject(data: Dataset, id: str, steps: Sequence[Step], key: bytes, points: 
         classes=labels.classes,
         spacing=prepared.scan.spacing,
         inside=None if prepared.scan.body is None else np.packbits(prepared.scan.body),
+        affine=prepared.scan.affine,
     )

@@ -15,6 +15,7 @@ from torch.nn import functional
 from vesalius.data.cache import CachedScan
 from vesalius.errors import DataError
 from vesalius.models.backbone import Backbone, pool
+from vesalius.models.voxels import at_voxels
 from vesalius.space.box import Box
 from vesalius.views.crops import resize_axes
 from vesalius.views.intensity import to_unit
@@ -52,8 +53,27 @@ def pooled(backbone: Backbone, images: Tensor, batch: int = 64) -> Tensor:
 
 
 def at_points(backbone: Backbone, image: Tensor, points: ArrayLike, level: int | None = None) -> Tensor:
-    """(C, *S) in 0..1 and (P, ndim) voxel coordinates -> (P, D), as `sample` of the image's pyramid."""
-    return sample(dense(backbone, image[None]), backbone.strides, points, level, origins(backbone))
+    """(C, *S) in 0..1 and (P, ndim) voxel coordinates -> (P, D), as `look_up` in the image's pyramid."""
+    return look_up(backbone, dense(backbone, image[None]), points, level)
+
+
+def of_voxels(backbone: Backbone) -> bool:
+    """Whether its finest level has a cell for each voxel, as vox2vec's pyramid: then each voxel has a vector of its own."""
+    return backbone.strides[0] == 1
+
+
+def look_up(backbone: Backbone, pyramid: Sequence[Tensor], points: ArrayLike, level: int | None = None) -> Tensor:
+    """[(1, C_i, *S_i), ...] and (P, ndim) voxel coordinates -> (P, sum of C_i), or (P, C_level) of one level, fp32.
+
+    Of an encoder of voxels the vector of the nearest voxel, as in its training; of others `sample`, between cells.
+    """
+    if not of_voxels(backbone):
+        return sample(pyramid, backbone.strides, points, level, origins(backbone))
+    at = _coordinates(points, pyramid[0].ndim - 2)
+    last = torch.tensor(pyramid[0].shape[2:]) - 1
+    voxels = (at + 0.5).floor().long().clamp(min=torch.zeros_like(last), max=last)
+    chosen = slice(None) if level is None else slice(level, level + 1 or None)
+    return at_voxels(pyramid[chosen], backbone.strides[chosen], voxels[None])[0].float()
 
 
 def origins(backbone: Backbone) -> tuple[float, ...]:
@@ -78,9 +98,7 @@ def sample(
     outermost cell centres the nearest is taken. Raises DataError where points are not (P, ndim) finite numbers.
     """
     first = [(stride - 1) / 2 for stride in strides] if origins is None else origins
-    at = torch.from_numpy(np.array(points, np.float64))
-    if at.ndim != 2 or at.shape[1] != pyramid[0].ndim - 2 or not at.isfinite().all():
-        raise DataError(f"points of shape {tuple(at.shape)} are not finite (P, {pyramid[0].ndim - 2}) coordinates")
+    at = _coordinates(points, pyramid[0].ndim - 2)
     levels = range(len(pyramid)) if level is None else [level]
     return torch.cat([_sample_level(pyramid[i], (at - first[i]) / strides[i]) for i in levels], 1)
 
@@ -109,6 +127,13 @@ def _parts(backbone: Backbone, images: Tensor, batch: int) -> Iterator[Tensor]:
     parameter = next(backbone.parameters(), None) if isinstance(backbone, nn.Module) else None
     device = images.device if parameter is None else parameter.device
     return (images[i : i + batch].to(device) for i in range(0, len(images), batch))
+
+
+def _coordinates(points: ArrayLike, ndim: int) -> Tensor:
+    at = torch.from_numpy(np.array(points, np.float64))
+    if at.ndim != 2 or at.shape[1] != ndim or not at.isfinite().all():
+        raise DataError(f"points of shape {tuple(at.shape)} are not finite (P, {ndim}) coordinates")
+    return at
 
 
 def _sample_level(level: Tensor, at: Tensor) -> Tensor:
