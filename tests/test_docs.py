@@ -117,7 +117,8 @@ def test_the_reference_names_every_flag_of_a_command(command: str) -> None:
 def rows(settings: Any, prefix: str = "--") -> list[str]:
     """How the reference begins the line of each setting: its flag, * where a resumed run may change it, its default."""
     lines = []
-    for name in (field.name for field in fields(settings) if field.name not in ("name", "method", "data", "optim")):
+    elsewhere = ("name", "method", "data", "optim", "probe")
+    for name in (field.name for field in fields(settings) if field.name not in elsewhere):
         value = getattr(settings, name)
         shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(shown)
@@ -132,6 +133,7 @@ def test_the_reference_gives_every_setting_and_its_default(name: str) -> None:
     run, title = Run(name, module.Config()), (module.__doc__ or "").partition(":")[0]
     assert [row for row in rows(run) if row not in section("Settings of pretrain")] == []
     assert [row for row in rows(run.optim, "--optim.") if row not in section("Optimiser")] == []
+    assert [row for row in rows(run.probe, "--probe.") if row not in section("Probes")] == []
     assert [row for row in rows(run.method, "--method.") if row not in section(title)] == []
     own = configure(name, {})  # with what the method itself sets of the run
     changed = {*rows(own), *rows(own.optim, "--optim.")} - {*rows(run), *rows(run.optim, "--optim.")}

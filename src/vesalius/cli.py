@@ -107,9 +107,9 @@ def pretrain(words: Words) -> None:
     chosen = _parse(
         dataclasses.make_dataclass("Pretrain", fields, frozen=True), rest, f"pretrain {start.name} DATA...", ""
     )
-    from vesalius.train.loop import train
+    from vesalius import carry_out
 
-    print(train(chosen.run, chosen.resume))
+    print(carry_out(chosen.run, chosen.resume))
 
 
 def run(words: Words) -> None:

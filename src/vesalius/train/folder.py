@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,18 @@ class Folder:
             torn.unlink(missing_ok=True)
         checkpoint.write_bytes(self.config, as_json(run).encode())
 
-    def save(self, path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, card: Card, place: Place) -> None:
-        """Method and optimiser, whole, and where the run stands."""
+    def save(
+        self,
+        path: Path,
+        method: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        beside: Mapping[str, Tensor],
+        card: Card,
+        place: Place,
+    ) -> None:
+        """Method, optimiser and the state of what runs beside, whole, and where the run stands."""
         tensors = {f"method.{name}": value for name, value in method.state_dict().items()}
+        tensors |= {f"beside.{name}": value for name, value in beside.items()}
         state = optimizer.state_dict()
         scalars: dict[str, Any] = {}
         for index, values in state["state"].items():
@@ -100,26 +110,33 @@ class Folder:
         checkpoint.write(path, tensors, replace(card, kind="training state", state=whole))
 
     def restore(self, method: nn.Module) -> tuple[Place, dict[str, Tensor], Card]:
-        """Put the saved method back; gives where to go on, the optimiser's tensors, the card. CheckpointError: a misfit."""
+        """Put the saved method back; gives where to go on, all tensors, the card. CheckpointError: a misfit."""
         tensors, card = checkpoint.read(self.last)
         if card.kind != "training state":
             raise CheckpointError("holds no training state", file=self.last, remedy="Give the run's own folder.")
-        own = {name.removeprefix("method."): value for name, value in tensors.items() if name.startswith("method.")}
-        checkpoint.load_strictly(method, own, self.last)
-        rest = {name: value for name, value in tensors.items() if name.startswith("optimizer.")}
-        return Place(**card.state["place"]), rest, card
+        checkpoint.load_strictly(method, below(tensors, "method."), self.last)
+        return Place(**card.state["place"]), tensors, card
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Put back what `Folder.save` took from an optimiser of the same kind over the same parameters."""
     values: dict[int, dict[str, Any]] = {}
-    for name, tensor in tensors.items():
-        _, index, key = name.split(".")
+    for name, tensor in below(tensors, "optimizer.").items():
+        index, key = name.split(".")
         values.setdefault(int(index), {})[key] = tensor
     for name, scalar in state["optimizer"].items():
         index, key = name.split(".")
         values.setdefault(int(index), {})[key] = scalar
     optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, own in optimizer.state.items():
+        for key, value in own.items():
+            if value.shape == parameter.shape:  # a fused optimiser walks through both in the order of memory
+                own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def flat(settings: dict[str, Any], where: str = "") -> dict[str, Any]:

@@ -13,6 +13,8 @@ from vesalius.checkpoint import append_line, write_bytes
 from vesalius.errors import SettingError
 from vesalius.progress import console, say
 
+SHARE = "_share"  # of the time, at the end of a name
+
 
 class Logbook:
     """Writes metrics.jsonl and shows the progress of a run. Only rank 0 has one that speaks."""
@@ -47,6 +49,8 @@ class Logbook:
         if self.quiet:
             return
         text = f"stage {row['stage']}  loss {row['loss']:.4f}  {row['images_per_s']:.0f} images/s"
+        shares = {name: value for name, value in row.items() if name.endswith(SHARE)}
+        text += "".join(f"  {name.removesuffix(SHARE)} {value:.0%} of the time" for name, value in shares.items())
         self.bar.update(self.task, completed=done, description=text)
         now = time.monotonic()
         if not console.is_terminal and now - self.spoke > 30:
@@ -96,17 +100,22 @@ def _finite(value: Any) -> Any:
 
 
 class Clock:
-    """Time since the last line of the log, and how much of it was spent waiting for data."""
+    """Time since the last line of the log, and how much of it was spent waiting for data, or beside the training."""
 
     def __init__(self) -> None:
         self.begun = self.saved = time.monotonic()
         self.waited, self.images = 0.0, 0
+        self.beside: dict[str, float] = {}  # seconds of what runs beside the training, by its name
 
     def read(self) -> dict[str, float]:
-        """images/s and the share of time that the step waited for data, since the last call."""
+        """Since the last call: images/s and the share of time that steps waited for data, both of the training's own time;
+        then the share of all time that went to what runs beside it."""
         spent = time.monotonic() - self.begun
-        numbers = {"images_per_s": round(self.images / spent, 2), "data_wait": round(self.waited / spent, 4)}
+        own = max(spent - sum(self.beside.values()), 1e-9)
+        numbers = {"images_per_s": round(self.images / own, 2), "data_wait": round(self.waited / own, 4)}
+        numbers |= {f"{name}{SHARE}": round(seconds / spent, 4) for name, seconds in self.beside.items()}
         self.begun, self.waited, self.images = time.monotonic(), 0.0, 0
+        self.beside = dict.fromkeys(self.beside, 0.0)
         return numbers
 
     def since_save(self) -> float:

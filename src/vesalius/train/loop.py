@@ -22,7 +22,8 @@ from vesalius.train import machine as machines
 from vesalius.train import memory, optim
 from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
-from vesalius.train.folder import Folder, Place, restore_optimizer, write_json
+from vesalius.train.beside import Aside, Begin
+from vesalius.train.folder import Folder, Place, below, restore_optimizer, write_json
 from vesalius.train.logbook import Clock, Logbook
 from vesalius.train.machine import Machine
 from vesalius.train.run import Run, read
@@ -30,16 +31,18 @@ from vesalius.train.sources import Sources, open_sources
 from vesalius.train.stop import Listener, Stopped
 
 
-def train(run: Run[Any], resume: bool = False) -> Path:
-    """Pretrain as `run` says; the path of the encoder. With `resume`, go on where the run in its folder stopped."""
+def train(run: Run[Any], resume: bool = False, beside: Begin | None = None) -> Path:
+    """Pretrain as `run` says; the path of the encoder. With `resume`, go on where the run in its folder stopped.
+
+    beside: begins what is called after each update, and changes nothing; `vesalius.carry_out` gives the probes of `run`."""
     flushing = machines.flushes_denormals()
     try:
-        return _train(run, resume)
+        return _train(run, resume, beside)
     finally:
         torch.set_flush_denormal(flushing)  # the caller's own arithmetic stays as it was
 
 
-def _train(run: Run[Any], resume: bool) -> Path:
+def _train(run: Run[Any], resume: bool, beside: Begin | None) -> Path:
     module, folder = find(run.name), Folder(Path(run.out))
     starts.check(run, module)
     if resume and run.batch == "auto" and folder.config.exists():
@@ -53,6 +56,7 @@ def _train(run: Run[Any], resume: bool) -> Path:
     if first:
         folder.check_room(method, int(run.method.stages), optim.KEPT[run.optim.kind])
         say(machine.words)
+    aside = Aside(machine.fabric, method.encoder, beside)  # type: ignore[arg-type]
     enough = partial(starts.enough, run, method, ranks)
     sources = open_sources(run, getattr(module, "check_scan", None), enough)
     if run.batch == "auto":
@@ -64,7 +68,7 @@ def _train(run: Run[Any], resume: bool) -> Path:
     machine.fabric.barrier()
     card = starts.card(settled, module, method.encoder, sources.prepare, sources.facts)
     try:
-        return Training(settled, module, machine, folder, sources, method, card).all_stages(resume)
+        return Training(settled, module, machine, folder, sources, method, card, aside).all_stages(resume)
     except torch.OutOfMemoryError as error:
         remedy = f"Use a --batch below {settled.batch}, smaller views or a smaller backbone, or more devices."
         raise TrainingError("the device's memory is full", remedy=remedy) from error
@@ -82,9 +86,10 @@ class Training:
         sources: Sources,
         method: nn.Module,
         card: Card,
+        aside: Aside,
     ) -> None:
         self.run, self.module, self.machine, self.folder, self.sources = run, module, machine, folder, sources
-        self.fabric, self.card, self.listener = machine.fabric, card, Listener()
+        self.fabric, self.card, self.aside, self.listener = machine.fabric, card, aside, Listener()
         self.stages = int(run.method.stages)
         self.ranks, self.rank = self.fabric.world_size, self.fabric.global_rank
         self.batch = int(run.batch)  # "auto" is settled by now
@@ -115,12 +120,13 @@ class Training:
         return self.folder.encoder
 
     def _where(self, resume: bool) -> tuple[Place, dict[str, Tensor] | None, dict[str, Any]]:
-        """Where to go on, the optimiser's tensors and scalars; the method is put back, and what is not as before is said."""
+        """Where to go on, what was saved, the optimiser's scalars; the method is put back, what is not as before is said."""
         if not (resume and self.folder.last.exists()):
             if resume:
                 self._say(f"nothing is saved in {self.folder.path} yet: the run begins at its first step")
             return Place(), None, {}
         place, tensors, card = self.folder.restore(self.method)
+        self.aside.load_state_dict(below(tensors, "beside."))
         before, now = card.state["threads"], torch.get_num_threads()
         if before != now:
             self._say(f"resumed with {now} threads, not {before}: last bits may differ")
@@ -150,6 +156,8 @@ class Training:
                 lr = optim.rate(self.run.optim, step, self.steps_per_epoch, self.run.epochs)
                 log = self._step(wrapped, optimizer, stream, now, lr, clock)
                 place = replace(place, step=step + 1)
+                if numbers := self.aside(now, clock):
+                    self.logbook.write({**self._at(place.stage, place.step), **numbers})
                 if logging:
                     self._log(now, log, lr, clock)
                 if place.step % self.steps_per_epoch == 0 or place.step == self.steps:
@@ -215,11 +223,10 @@ class Training:
         numbers = {name: round(float(value), 6) for name, value in log.items()}
         if self.ranks > 1:
             numbers = {name: float(self.fabric.all_reduce(value)) for name, value in numbers.items()}  # type: ignore[arg-type]
-        done = now.stage * self.steps + now.step + 1
-        where = {"stage": now.stage, "epoch": now.epoch, "step": now.step + 1, "total_step": done}
-        row = {**where, **numbers, "lr": lr, **clock.read()}
+        where = self._at(now.stage, now.step + 1)
+        row = {**where, "epoch": now.epoch, **numbers, "lr": lr, **clock.read()}
         self.logbook.write(row)
-        self.logbook.show(done, row)
+        self.logbook.show(where["total_step"], row)
         alarms = getattr(self.module, "alarms", None)
         if alarms is not None:
             self.logbook.alarm(now.stage, alarms(numbers, self.run.method))
@@ -243,8 +250,7 @@ class Training:
                 losses.append(self.method(views, now).loss.float())
         self.method.train()
         loss = float(self.fabric.all_reduce(torch.stack(losses).mean()))  # type: ignore[arg-type]
-        done = place.stage * self.steps + place.step
-        self.logbook.write({"stage": place.stage, "step": place.step, "total_step": done, "watch_loss": loss})
+        self.logbook.write({**self._at(place.stage, place.step), "watch_loss": loss})
         if place.stage == self.stages - 1 and loss < place.best:
             place = replace(place, best=loss)
             self._save_encoder(self.folder.encoder, place)
@@ -262,7 +268,7 @@ class Training:
     def _save(self, place: Place, optimizer: Any) -> None:
         if self.fabric.is_global_zero:
             card = replace(self.card, stage=place.stage, step=place.step)
-            self.folder.save(self.folder.last, self.method, optimizer, card, place)
+            self.folder.save(self.folder.last, self.method, optimizer, self.aside.state_dict(), card, place)
 
     def _end_of_stage(self, place: Place, optimizer: Any) -> Place:
         """Save the stage's encoder, then the state that the next stage starts from: towers and bank, no momentum."""
@@ -280,6 +286,10 @@ class Training:
         if self.fabric.is_global_zero:
             card = replace(self.card, stage=place.stage, step=place.step)
             checkpoint.write(path, self.method.encoder.state_dict(), card)  # type: ignore[union-attr]
+
+    def _at(self, stage: int, step: int) -> dict[str, int]:
+        """How every line of numbers in the log begins: after so many steps of a stage."""
+        return {"stage": stage, "step": step, "total_step": stage * self.steps + step}
 
     def _progress(self, stage: int, step: int, logging: bool) -> Progress:
         epoch = step // self.steps_per_epoch

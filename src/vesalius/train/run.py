@@ -32,6 +32,28 @@ class Optim:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Heads that learn masks on the encoder while it is trained (`vesalius.evaluate.online`). Defaults: vox2vec's (C: its
+    reference code, P: its paper)."""
+
+    data: str = ""  # with masks: PATH, NAME:PATH or NAME:PATH?option=value; without it, no probes
+    every: int = 1000  # updates of the encoder between measurements of Dice: C, 10 epochs of 100
+    steps: int = 1  # updates of the encoder for one of the heads: C
+    holdout: float = 0.2  # share of the labelled patients on whom Dice is measured; the heads learn on the others
+    patch: tuple[int, ...] = (128, 128, 32)  # sides, in voxels along x, y, z; 2-D takes the first two: P
+    batch: int = 5  # patches a step, of one image: C
+    lr: float = 3e-4  # of Adam, constant: C; so small that short runs want more
+
+    def __post_init__(self) -> None:
+        least(self, 1, "every", "steps", "patch", where="probe.")
+        least(self, 2, "batch", where="probe.")  # norms want two
+        least(self, 0, "lr", where="probe.")
+        if not 0 < self.holdout < 1:
+            remedy = "It is a share of the labelled patients: 0 < holdout < 1."
+            raise SettingError(f"setting probe.holdout is {self.holdout}", remedy=remedy)
+
+
+@dataclass(frozen=True)
 class Run(Generic[C]):
     """Settings of one pretraining. What is "auto" is chosen by the machine, printed, and saved."""
 
@@ -57,6 +79,7 @@ class Run(Generic[C]):
     batch: int | Literal["auto"] = 256  # images a step, over all processes; auto: the power of two up to 256 that fits
     accumulate: int = 1  # forward passes a step
     optim: Optim = field(default_factory=Optim)
+    probe: Probe = field(default_factory=Probe)
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda
     devices: int = 1  # on each node
@@ -78,6 +101,9 @@ class Run(Generic[C]):
         least(self, 0, "workers", "save_minutes", "save_steps", "max_steps", "seed")
         if self.ndim not in (2, 3):
             raise SettingError(f"setting ndim is {self.ndim}", remedy="Images have 2 or 3 dimensions.")
+        if self.probe.data and len(self.probe.patch) < self.ndim:
+            remedy = f"Give {self.ndim} sides, in voxels."
+            raise SettingError(f"setting probe.patch is {self.probe.patch}", remedy=remedy)
         if len(self.spacing) not in (0, 3) or not all(mm > 0 for mm in self.spacing):
             raise SettingError(f"setting spacing is {self.spacing}", remedy="Give mm along x, y and z.")
         if not 0 <= self.holdout < 1:

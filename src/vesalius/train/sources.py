@@ -12,6 +12,7 @@ from vesalius.data.cache import Entry, default_root, key_hash
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.splits import exclude, holdout
+from vesalius.data.steps import Step
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError, SettingError
 from vesalius.progress import say, shower
@@ -63,7 +64,7 @@ def open_sources(
     """
     if not run.data:
         raise DataError("no data given", remedy="Give a folder of images, NAME:PATH, or phantom.")
-    steps = steps_for(run.ndim, run.size, run.spacing or None, run.grey, run.body)
+    steps = prepare_steps(run)
     datasets = [open_dataset(spec) for spec in run.data]
     chosen = _chosen(run, datasets)
     enough(len(_hold_out(_who(datasets, chosen), run.holdout, run.seed)[0]))
@@ -86,6 +87,11 @@ def open_sources(
         set_aside=aside,
         prepare=steps_to_json(steps),
     )
+
+
+def prepare_steps(run: Run[Any]) -> tuple[Step, ...]:
+    """How `run` prepares every image, those that it is probed with as well."""
+    return steps_for(run.ndim, run.size, run.spacing or None, run.grey, run.body)
 
 
 def prepare_only(

@@ -92,6 +92,7 @@ def _fits(run: Run[Any], made: nn.Module, ranks: int, batch: int) -> bool:
 def card(run: Run[Any], module: ModuleType, network: Any, prepare: list[Any], facts: list[dict[str, Any]]) -> Card:
     """The card of the run's encoders: its settings without paths, which may name people or places."""
     config = {**json.loads(json.dumps(to_dict(run))), "data": [], "out": "", "start": "", "cache": ""}
+    config["probe"] = {**config["probe"], "data": ""}
     return Card(
         backbone=zoo.description(run.backbone, network),
         prepare=prepare,
