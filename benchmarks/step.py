@@ -9,7 +9,6 @@ On a GPU both keep PyTorch's own TF32 defaults. Run alone, this file does nothin
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ import torch
 from torch import Tensor
 
 import vesalius
+from race import race, tell, track
 from vesalius import zoo
 from vesalius.methods import adam
 from vesalius.methods.step import Progress
 from vesalius.train import optim
-from vesalius.train.machine import has_bf16
 from vesalius.train.run import Optim
 
 SIDE = 224
@@ -49,43 +48,16 @@ def stepper(
     return step
 
 
-def seconds(step: Callable[[int], float], t: int, device: str) -> float:
-    """Of one step. The loss is read at its end, so a GPU has finished all but the last update; that is waited for too."""
-    begun = time.perf_counter()
-    step(t)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun
-
-
 def measure(backbone: str, batch: int, rounds: int = 5) -> None:
     """Print what was measured; last line `step_BACKBONE_bf16 RATIO`, or `step_BACKBONE_auto RATIO` without bf16."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    bf16 = has_bf16(device)
-    if device == "cpu":
-        torch.set_flush_denormal(True)
-    else:
-        torch.backends.cudnn.benchmark = True  # for both sides
+    on = track()
     rng = torch.Generator().manual_seed(0)
     image, part = torch.arange(batch), torch.randint(10_000, (batch, 4), generator=rng, dtype=torch.int32)
     x1, x2 = torch.rand(2, batch, 1, SIDE, SIDE, generator=rng)
-    views = {name: x.to(device) for name, x in {"x1": x1, "x2": x2, "image": image, "part": part}.items()}
-    sides = {
-        "plain": stepper(backbone, views, device, False, torch.contiguous_format),
-        "product": stepper(backbone, views, device, bf16, torch.channels_last),
-    }
-    spent: dict[str, list[float]] = {name: [] for name in sides}
-    for t in range(rounds + 1):
-        for name, step in sides.items():
-            spent[name].append(seconds(step, t, device))
-    plain, product = (statistics.median(times[1:]) for times in spent.values())
-    where = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{backbone}, batch {batch}, {where}: plain {plain * 1e3:.0f} ms, product {product * 1e3:.0f} ms")
-    if not bf16:
-        print(
-            f"this {device} has no bf16 instructions: bf16 is not measured; the product chooses fp32 channels-last here"
-        )
-    print(f"step_{backbone}_{'bf16' if bf16 else 'auto'} {plain / product:.2f}")
+    views = {name: x.to(on.device) for name, x in {"x1": x1, "x2": x2, "image": image, "part": part}.items()}
+    plain = stepper(backbone, views, on.device, False, torch.contiguous_format)
+    product = stepper(backbone, views, on.device, on.bf16, torch.channels_last)
+    tell(f"step_{backbone}", f"{backbone}, batch {batch}", *race(plain, product, rounds, on.device), on)
 
 
 def compare_curves(steps: int = 32, last: int = 8, seeds: int = 3) -> None:

@@ -36,6 +36,8 @@ class FakeScan:
     patient: str = "c0ffee"
     unit: str = "0..1"
     boxes: list = field(default_factory=list)
+    spacing: tuple | None = None
+    affine: np.ndarray | None = None
 
     @property
     def shape(self):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.settings import to_dict, unknown
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "fpn", "fpn-finest")  # and fpn8x4: of width 8, with 4 levels
+# And fpn8x4, unet16x3: of width 8 or 16 at full resolution, with 4 or 3 levels.
+BACKBONES = ("resnet18", "resnet34", "resnet50", "fpn", "fpn-finest", "unet")
 Runs = Sequence[str | Path] | Mapping[str, str | Path]  # folders or files, or name -> folder or file
 
 
@@ -40,16 +41,18 @@ def build(
 
     mean, std: of each channel of images in 0..1; the network's own by default.
     """
-    from vesalius.models import fpn
+    from vesalius.models import fpn, unet
     from vesalius.models.resnet import resnet
 
-    pyramid = fpn.NAME.fullmatch(name)
-    if name not in BACKBONES and not pyramid:
+    pyramid, plain = fpn.NAME.fullmatch(name), unet.NAME.fullmatch(name)
+    if name not in BACKBONES and not pyramid and not plain:
         raise unknown(name, name, BACKBONES, "backbone")
     if ndim not in (2, 3):
         raise SettingError(f"setting ndim is {ndim}", remedy="Images have 2 or 3 dimensions.")
     if pyramid:
         return fpn.fpn(name, ndim, in_channels, mean, std)
+    if plain:
+        return unet.unet(name, ndim, in_channels, mean, std)
     return resnet(int(name.removeprefix("resnet")), ndim, in_channels, mean, std)
 
 
@@ -99,6 +102,26 @@ def untrained(card: Card, seed: int) -> Any:
     """The network that an encoder's card describes, with random weights that follow from `seed`."""
     torch.manual_seed(seed)
     return build(**arguments(card))
+
+
+def widened(loaded: Loaded, channels: int) -> Loaded:
+    """An encoder of one channel for images of several, such as BraTS's four modalities; any other encoder as it is.
+
+    Its first kernel is repeated and divided by their number. So an image that is the same in all channels gives the features
+    of the grey image, and what batch norm knows stays true (PCRLv2's code does not divide: its norms are new).
+    """
+    if channels == 1 or loaded.backbone.in_channels != 1:
+        return loaded
+    known = loaded.card.backbone
+    about = {"in_channels": channels, "mean": known["mean"] * channels, "std": known["std"] * channels}
+    card = replace(loaded.card, backbone={**known, **about})
+    network = build(**arguments(card))
+    tensors, wanted = loaded.backbone.state_dict(), network.state_dict()
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:  # the first kernel alone
+            tensors[name] = tensor.expand(wanted[name].shape) / channels
+    network.load_state_dict(tensors)
+    return Loaded(network.eval(), card)
 
 
 def arguments(card: Card) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vesalius.train.batches import collate
 
 B = 8
 SMALL = {"size": 32, "bank": 32, "groups": 2, "patch": (32, 32, 32), "voxels": 40}
+SMALL |= {"small": 2, "small_size": 16, "small_patch": (8, 8, 8)}
 pytestmark = pytest.mark.filterwarnings("ignore:.*channels_last.*")
 
 

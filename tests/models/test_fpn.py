@@ -113,6 +113,22 @@ def test_with_checkpoints_gradients_and_statistics_are_the_same(groups):
     assert int(found[1]["encoder.0.0.layers.0.num_batches_tracked"]) == 2
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_with_checkpoints_two_views_before_one_backward_pass_count_once_each(bf16):
+    found = []
+    for wanted in (False, True):
+        net = copy.deepcopy(network())
+        net.checkpoint = wanted
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            views = [net(image()), net(image() ** 2)]  # as vox2vec's step
+        forward = {name: value.clone() for name, value in net.named_buffers()}
+        sum(level.float().square().mean() for view in views for level in view).backward()
+        assert all(torch.equal(value, forward[name]) for name, value in net.named_buffers())
+        found.append([*views[0], *views[1], *forward.values(), *(p.grad for p in net.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert int(forward["decoder.0.0.layers.0.num_batches_tracked"]) == 2
+
+
 def test_checkpoints_keep_less_for_the_backward_pass():
     kept = []
     for wanted in (False, True):

@@ -3,6 +3,7 @@ from itertools import product
 import pytest
 import torch
 
+from vesalius.errors import SettingError
 from vesalius.models.heads import LinearHead, NonLinearHead, Residual, WithHead, enlarged, projection
 from vesalius.models.resnet import resnet
 
@@ -107,3 +108,23 @@ def test_a_residual_block_without_convolutions_is_the_identity():
     for p in block.layers[-1].parameters():
         torch.nn.init.zeros_(p)
     assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("levels", [(0,), (2,), (0, 2)])
+def test_a_linear_head_on_some_levels_is_that_on_all_with_weights_of_zero_on_the_others(levels):
+    channels, shape = (2, 3, 5), (7, 6)
+    maps = pyramid(2, halved(shape, 3), channels)
+    some, every = LinearHead(channels, 4, 2, levels=levels), LinearHead(channels, 4, 2)
+    for level in every.levels:
+        torch.nn.init.zeros_(level.weight)
+    for i, level in zip(levels, some.levels, strict=True):
+        every.levels[i].weight.data.copy_(level.weight)
+    every.levels[0].bias.data.copy_(some.levels[0].bias)
+    torch.testing.assert_close(some(maps), every(maps))
+    assert some(maps).shape == (2, 4, *shape)
+
+
+@pytest.mark.parametrize("levels", [(3,), (0, 0), (-1,)])
+def test_levels_that_are_not_there_are_refused(levels):
+    with pytest.raises(SettingError, match="levels 0 to 2"):
+        LinearHead((2, 3, 5), 4, 2, levels=levels)

@@ -1,4 +1,4 @@
-"""Rotation and flip against scipy and Pillow, in 2-D and 3-D."""
+"""Rotation, affine and flip against scipy and Pillow, in 2-D and 3-D."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 from scipy.ndimage import affine_transform
 
+from vesalius.space.warp import about_centre, axis_rotation, inverse
 from vesalius.views.augment import apply_all, draw_all
-from vesalius.views.spatial import HorizontalFlip, Rotation
+from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 
 BILINEAR = Rotation(mode="bilinear")
 
@@ -83,9 +84,49 @@ def test_draws_are_uniform_and_flip_mirrors_left_and_right() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 24, 31), (1, 10, 12, 9)])
 def test_a_sample_comes_out_the_same_however_the_batch_is_split(shape: tuple[int, ...]) -> None:
-    row = (Rotation(), BILINEAR, HorizontalFlip())
+    row = (Rotation(), BILINEAR, Affine(), HorizontalFlip())
     x, rng = images(4, (8, *shape)), np.random.default_rng(0)
     params = torch.from_numpy(np.stack([draw_all(row, rng, len(shape) - 1) for _ in range(8)]))
     whole = apply_all(row, x, params)
     assert torch.equal(whole, torch.cat([apply_all(row, x[:3], params[:3]), apply_all(row, x[3:], params[3:])]))
     assert whole.shape == x.shape
+
+
+@pytest.mark.parametrize("shape", [(2, 21, 17), (1, 12, 17, 14)])
+def test_affine_agrees_with_scipy_and_with_turns_of_space(shape: tuple[int, ...]) -> None:
+    x, rng, ndim = images(6, (5, *shape)) + 0.5, np.random.default_rng(0), len(shape) - 1
+    params = np.stack([draw_all([Affine((0.7, 1.3), 40)], rng, ndim) for _ in x])
+    ours = Affine().apply(x, torch.from_numpy(params)).numpy()
+    for sample, found, numbers in zip(x.numpy(), ours, params, strict=True):
+        forth = np.diag(numbers[:ndim].astype(float))
+        for axis in reversed(range(3 if ndim == 3 else 1)):
+            forth = axis_rotation(float(numbers[3 + axis]), axis, ndim) @ forth
+        back = inverse(about_centre(forth, np.zeros(ndim), shape[1:]))
+        for channel in range(shape[0]):
+            outside = {"order": 1, "mode": "grid-constant", "cval": float(sample.min())}
+            expected = affine_transform(sample[channel], back[:, :-1], back[:, -1], **outside)
+            np.testing.assert_allclose(found[channel], expected, atol=5e-4)
+
+
+def test_no_affine_is_the_image_and_half_the_size_leaves_the_least_value_around() -> None:
+    x = images(7, (1, 1, 16, 14, 12)) + 0.5
+    torch.testing.assert_close(Affine().apply(x, torch.tensor([[1.0, 1, 1, 0, 0, 0]])), x, atol=5e-4, rtol=0)
+    small = Affine().apply(x, torch.tensor([[0.5, 0.5, 0.5, 0, 0, 0]]))
+    assert (small[:, :, :3] == x.min()).all()
+    assert float(small[0, 0, 7:9, 6:8, 5:7].mean()) == pytest.approx(float(x[0, 0, 6:10, 5:9, 4:8].mean()), abs=0.15)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 33), (1, 16, 16, 16)])
+def test_affine_stays_within_the_range_of_the_image(shape: tuple[int, ...]) -> None:
+    params = torch.from_numpy(
+        np.stack([draw_all([Affine()], np.random.default_rng(i), len(shape) - 1) for i in range(9)])
+    )
+    assert (Affine().apply(torch.full((9, *shape), 0.7), params) == torch.tensor(0.7)).all()
+
+
+def test_what_affine_draws() -> None:
+    drawn = np.array([Affine().draw(np.random.default_rng(i), 3) for i in range(1500)])
+    assert np.abs(np.sort(drawn[:, :3], 0) - np.linspace(0.9, 1.1, 1500)[:, None]).max() < 0.012
+    assert np.abs(np.sort(drawn[:, 3:], 0) - np.linspace(-10, 10, 1500)[:, None]).max() < 1.2
+    flat = Affine().draw(np.random.default_rng(0), 2)
+    assert (flat[2], flat[4:]) == (1, (0, 0))

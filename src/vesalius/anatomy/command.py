@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from tyro.conf import arg
 
-from vesalius import checkpoint, results, zoo
-from vesalius.anatomy import compositionality, correspondence, landmarks, locality, registration
-from vesalius.anatomy.embedders import Embed, RawPixels, coordinates, embedder
+from vesalius import checkpoint, features, results, zoo
+from vesalius.anatomy import compositionality, correspondence, landmarks, levels, locality, organs, registration
+from vesalius.anatomy.embedders import Embed, Placed, RawPixels, VoxelVectors, coordinates, embedder
+from vesalius.anatomy.marked import marked
+from vesalius.anatomy.motion import CONDITIONS
 from vesalius.anatomy.observe import Config, Observed, observe
 from vesalius.anatomy.rows import saver
 from vesalius.data.cache import default_root, salt_of
@@ -29,11 +31,22 @@ from vesalius.zoo import Loaded, Runs
 
 MEASURES: Mapping[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (locality, compositionality, correspondence, landmarks, registration)
+    for module in (locality, compositionality, correspondence, landmarks, registration, organs, levels)
 }
-OF_FIELDS = {"correspondence", "landmarks", "registration"}  # these look everywhere, the others at some patches
+OF_FIELDS = {
+    "correspondence",
+    "landmarks",
+    "registration",
+    "levels",
+}  # these look everywhere, the others at some places
 CONTROLS = ("random", "raw_pixels", "coordinates")
+OF_VOLUMES = ("scanner",)  # a control of volumes alone
 SETTINGS = "anatomy.json"
+# What is usual where an encoder of voxels is measured; of the controls, patches are small and maps coarse: volumes are large.
+OF_VOXELS: Mapping[str, Any] = {"grid": 10, "sampled": 20}
+SCANNER = Placed(scanner=True)
+SIZE = 16  # of their patches
+Vectors = Literal["auto", "patches", "voxels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +54,7 @@ class Contestant:
     """What is measured: a name, an embedding, the encoder's preparation of scans, and the settings that it is seen with."""
 
     name: str
-    embed: Embed
+    embed: Embed | VoxelVectors | Placed
     steps: Sequence[Any]
     config: Config
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -55,12 +68,17 @@ def anatomy_command(
     split: str = "",
     annotated: str = "",
     points: str = "",
+    structures: tuple[str, ...] = (),
     limit: int = 0,
     measures: tuple[str, ...] = tuple(MEASURES),
+    conditions: tuple[str, ...] = CONDITIONS,
+    vectors: Vectors = "auto",
     side: float = Config.side,
     wider: tuple[float, ...] = (),
     size: int = 0,
-    grid: int = Config.grid,
+    grid: int = 0,
+    fine: int = Config.fine,
+    sampled: int = -1,
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
@@ -74,19 +92,27 @@ def anatomy_command(
         split: measure on this split of the data alone
         annotated: split whose landmarks are given to the search for landmarks; default: the other images measured
         points: CSV image,name,x,y[,z] in voxels of the image as stored, in place of the data set's own landmarks
+        structures: landmarks and masks to look at; default: all
         limit: so many images at most
         measures: those wanted
+        conditions: how images are shown: upright, and any of shift, rotation, zoom, all
+        vectors: of patches around places, or of voxels, from the pyramid of the whole image; auto: of voxels where the
+            encoder's finest level has a cell for each
         side: of a patch, share of the image's short side
         wider: sides of further patches around the same point, whose vectors are put beside the first one's
-        size: of a patch as the network sees it, px; 0 = as the run was trained, else 224
-        grid: cells of a map along the short side
+        size: of a patch as the network sees it, px; 0 = as the run was trained, else 224 (beside an encoder of voxels: 16)
+        grid: cells of a map along the short side; 0 = 16 (beside an encoder of voxels: 10)
+        fine: cells of the map in which an encoder of voxels seeks landmarks, along the short side; 0 = every voxel
+        sampled: voxels of each structure and image, for the measure organs; -1 = none (beside an encoder of voxels: 20)
         seed: of motions, draws and random weights
         device: auto, cpu or cuda
         overwrite: measure anew where `out` holds other measures
     """
+    given: dict[str, Any] = {**({"grid": grid} if grid else {}), **({"sampled": sampled} if sampled >= 0 else {})}
     measure(
-        runs, data, out or None, split=split, annotated=annotated, points=points, limit=limit, measures=measures,
-        side=side, wider=wider, size=size, grid=grid, seed=seed, device=device, overwrite=overwrite,
+        runs, data, out or None, split=split, annotated=annotated, points=points, structures=structures, limit=limit,
+        measures=measures, conditions=conditions, vectors=vectors, side=side, wider=wider, size=size, fine=fine, seed=seed,
+        device=device, overwrite=overwrite, **given,
     )  # fmt: skip
 
 
@@ -98,8 +124,10 @@ def measure(
     split: str = "",
     annotated: str = "",
     points: str = "",
+    structures: Sequence[str] = (),
     limit: int = 0,
     measures: Sequence[str] = tuple(MEASURES),
+    vectors: Vectors = "auto",
     size: int = 0,
     device: str = "auto",
     overwrite: bool = False,
@@ -117,7 +145,7 @@ def measure(
     checkpoint.check_writable(folder)
     if "compositionality" not in measures:
         config["composed"] = 0
-    everyone = list(contestants(runs, size, _device(device), **config))
+    everyone = list(contestants(runs, size, _device(device), vectors, **config))
     dataset = open_dataset(data)
     ids, known = _ids(dataset, split, limit), _ids(dataset, annotated, 0) if annotated else ()
     if overlap := set(ids) & set(known):
@@ -126,17 +154,21 @@ def measure(
         )
     own = read_points(Path(points), everyone[0].steps[0].ndim) if points else None
     settings = {"data": data, "split": split, "annotated": annotated, "limit": limit, "measures": list(measures)}
-    state = State.open(folder, {**settings, "points": Path(points).name}, overwrite)
+    settings |= {"points": Path(points).name, "structures": list(structures), "vectors": vectors.replace("auto", "")}
+    state = State.open(folder, settings, overwrite)
     read = Reader(dataset, ids, known, salt_of(default_root()) if key is None else key, own)
     about = facts(dataset)
     for contestant in everyone:
         if state.holds(contestant.name, contestant.about):
             say(f"{contestant.name}: measured before")
             continue
-        subjects, marked = read(contestant.steps)
+        subjects, others = marked(*read(contestant.steps), structures, data)
+        if contestant.embed == SCANNER and any(subject.affine is None for subject in (*subjects, *others)):
+            say(f"{contestant.name}: left out, for images do not say where they lay")
+            continue
         seen = observe(
             contestant.name, contestant.embed, subjects, contestant.config, data=about.name if about else "",
-            annotated=marked, fields=bool(OF_FIELDS & set(measures)), progress=shower(f"{contestant.name}: looking at images"),
+            annotated=others, fields=bool(OF_FIELDS & set(measures)), progress=shower(f"{contestant.name}: looking at images"),
         )  # fmt: skip
         found = [replace(row, split=split) for name in measures for row in rows(name, seen, folder)]
         if not found:
@@ -153,15 +185,18 @@ def rows(name: str, seen: Observed, folder: Path) -> Iterator[Row]:
     yield from module.rows(seen, module.Config(), saver(folder, name, seen.name))
 
 
-def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[Contestant]:
+def contestants(runs: Runs, size: int, device: str, vectors: Vectors = "auto", **config: Any) -> Iterator[Contestant]:
     """The runs, then the controls, prepared and seen as the first run is; a random network for each architecture.
 
     Raises CheckpointError where a run cannot be loaded; SettingError where two have one name.
     """
-    loaded = {name: zoo.load(run) for name, run in zoo.named(runs, CONTROLS)}
-    for name, run in loaded.items():
-        yield _contestant(name, run, embedder(run.backbone.to(device)), size, config)
+    loaded = {name: zoo.load(run) for name, run in zoo.named(runs, (*CONTROLS, *OF_VOLUMES))}
     first = next(iter(loaded.values()))
+    voxels = any(_of_voxels(run.backbone, vectors) for run in loaded.values())
+    if voxels:
+        config, size = {**OF_VOXELS, **config}, size or SIZE
+    for name, run in loaded.items():
+        yield _contestant(name, run, _embed(run.backbone.to(device), vectors), size, config)
     architectures: dict[tuple[str, int, int], Loaded] = {}
     for run in loaded.values():
         card = run.card.backbone
@@ -169,12 +204,24 @@ def contestants(runs: Runs, size: int, device: str, **config: Any) -> Iterator[C
     for (name, _, _), run in architectures.items():
         network = zoo.untrained(run.card, config.get("seed", 0)).eval().to(device)
         called = "random" if run is first else f"random_{name}"
-        yield _contestant(called, run, embedder(network), size, config)
+        yield _contestant(called, run, _embed(network, vectors), size, config)
     yield _contestant("raw_pixels", first, RawPixels(), size, config)
-    yield _contestant("coordinates", first, coordinates, size, {**config, "composed": 0})
+    yield _contestant("coordinates", first, Placed() if voxels else coordinates, size, {**config, "composed": 0})
+    if first.backbone.ndim == 3:
+        yield _contestant(OF_VOLUMES[0], first, SCANNER, size, {**config, "composed": 0})
 
 
-def _contestant(name: str, run: Loaded, embed: Embed, size: int, config: Mapping[str, Any]) -> Contestant:
+def _of_voxels(backbone: Any, vectors: Vectors) -> bool:
+    return vectors == "voxels" or (vectors == "auto" and features.of_voxels(backbone))
+
+
+def _embed(backbone: Any, vectors: Vectors) -> Embed | VoxelVectors:
+    return VoxelVectors(backbone) if _of_voxels(backbone, vectors) else embedder(backbone)
+
+
+def _contestant(
+    name: str, run: Loaded, embed: Embed | VoxelVectors | Placed, size: int, config: Mapping[str, Any]
+) -> Contestant:
     trained_with = run.card.config.get("method", {}).get("size") or Config.size
     chosen = Config(size=size or int(trained_with), **config)
     about = {**to_dict(chosen), "weights": _fingerprint(run)}
@@ -233,7 +280,7 @@ class State:
             before, done = found["settings"], dict(found["done"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"cannot be read ({error})", file=path, remedy="Delete it, or add --overwrite.") from error
-        other = [name for name in settings if before.get(name) != settings[name]]
+        other = [name for name in settings if (before.get(name) or None) != (settings[name] or None)]
         if other:
             reason = f"holds measures with another {other[0]}: {before.get(other[0])!r}, not {settings[other[0]]!r}"
             raise SettingError(reason, file=folder, remedy="Give another --out, or add --overwrite.")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.anatomy.field import peaks
-from vesalius.anatomy.observe import Observed, View
+from vesalius.anatomy.observe import Observed, View, within
 from vesalius.anatomy.picture import flat_points, picture
 from vesalius.anatomy.rows import Saver, row
 from vesalius.chance import generator
@@ -110,11 +110,7 @@ def match(seen: Observed, i: int, j: int, condition: str) -> Matches:
 
 def organs(view: View, points: Array) -> NDArray[np.bool_]:
     """(M, ndim) voxels of a view -> (M, K): which structures hold each point."""
-    upright = np.rint(move(inverse(view.matrix), points)).astype(int)
-    shape = np.array(view.subject.shape)
-    inside = np.all((upright >= 0) & (upright < shape), axis=1)
-    clipped = tuple(np.clip(upright, 0, shape - 1).T)
-    return np.asarray(view.subject.mask[(slice(None), *clipped)].T & inside[:, None])
+    return within(view.subject.mask, view.matrix, points)
 
 
 def _of_others(seen: Observed, condition: str, found: list[Matches], config: Config) -> Iterator[Row]:

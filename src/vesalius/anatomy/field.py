@@ -5,6 +5,7 @@ map: there the zeros that pad an image tell a network, even a random one, where 
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.float64]
+PRODUCT = 2**23  # cosines that are looked through at once
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,45 @@ class Lattice:
         return np.asarray(np.array(self.shape) / np.array(self.cells))
 
     @property
+    def affine(self) -> Array:
+        """(ndim + 1, ndim + 1): cells to voxels."""
+        return np.asarray(
+            np.block([[np.diag(self.side), (self.side[:, None] - 1) / 2], [np.zeros(len(self.cells)), 1.0]])
+        )
+
+    @property
+    def axes(self) -> list[Array]:
+        """Of each axis, (cells along it,) the middles in voxels."""
+        return [(np.arange(n) + 0.5) * side - 0.5 for n, side in zip(self.cells, self.side, strict=True)]
+
+    @property
     def middles(self) -> Array:
         """(cells, ndim) voxel coordinates, last axis fastest."""
-        axes = [(np.arange(n) + 0.5) * side - 0.5 for n, side in zip(self.cells, self.side, strict=True)]
-        return np.asarray(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self.cells)))
+        return np.asarray(np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1).reshape(-1, len(self.cells)))
+
+    def at(self, cells: NDArray[np.int64]) -> Array:
+        """(N,) cells -> (N, ndim) their middles."""
+        index = np.unravel_index(cells, self.cells)
+        return np.asarray(np.stack([axis[i] for axis, i in zip(self.axes, index, strict=True)], axis=1))
 
     def nearest(self, points: Array) -> NDArray[np.int64]:
         """(N, ndim) voxels -> (N,) the cell that holds each, or the one nearest to it."""
         index = np.floor((points + 0.5) / self.side).astype(np.int64)
         index = np.clip(index, 0, np.array(self.cells) - 1)
         return np.asarray(np.ravel_multi_index(tuple(index.T), self.cells))
+
+
+class Searched(Protocol):
+    """A map in which vectors are sought."""
+
+    @property
+    def lattice(self) -> Lattice:
+        """Where its cells lie."""
+        ...
+
+    def heat(self, wanted: Tensor, /) -> Tensor:
+        """(N, D) of length 1 -> (N, cells): cosines."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +110,34 @@ def peaks(heat: Tensor, lattice: Lattice, apart: float, rng: np.random.Generator
     apart: voxels; the second best is sought beyond. Equal maxima are drawn from by lot, so that a constant map points to
     a cell at random rather than always to the first one.
     """
+    parts = max(1, PRODUCT // max(1, heat.shape[1]))  # of many vectors in many cells, so many at once
+    found = [_peaks(heat[i : i + parts], lattice, apart, rng) for i in range(0, len(heat), parts)]
+    return Peaks(
+        *(np.concatenate([getattr(part, name) for part in found]) for name in ("places", "cosines", "margins"))
+    )
+
+
+def _peaks(heat: Tensor, lattice: Lattice, apart: float, rng: np.random.Generator) -> Peaks:
     values = heat.numpy().astype(np.float64)
-    ties = values >= values.max(axis=1, keepdims=True) - 1e-7
-    best = np.where(ties, rng.random(values.shape), -1.0).argmax(axis=1)
-    middles = lattice.middles
-    far = np.linalg.norm(middles[None] - middles[best][:, None], axis=2) > apart
-    second = np.where(far, values, -np.inf).max(axis=1)
+    top = values.max(axis=1)
+    best = values.argmax(axis=1)
+    for row, ties in enumerate(values >= top[:, None] - 1e-7):
+        if ties.sum() > 1:
+            best[row] = rng.choice(np.flatnonzero(ties))
+    middles = lattice.at(best)
+    second = np.where(_further(middles, lattice, apart), values, -np.inf).max(axis=1)
     top = values[np.arange(len(values)), best]
-    places = middles[best] + _between(values, best, lattice) * lattice.side
+    places = middles + _between(values, best, lattice) * lattice.side
     return Peaks(places, top, np.where(np.isfinite(second), top - second, 2.0))
+
+
+def _further(places: Array, lattice: Lattice, apart: float) -> NDArray[np.bool_]:
+    """(N, ndim) voxels -> (N, cells): whose middle is further off than `apart`; axis by axis, cells are many."""
+    squares = np.zeros((len(places), *(1,) * len(lattice.cells)))
+    for k, axis in enumerate(lattice.axes):
+        shape = [len(places), *(len(axis) if i == k else 1 for i in range(len(lattice.cells)))]
+        squares = squares + ((axis[None] - places[:, k : k + 1]) ** 2).reshape(shape)
+    return np.asarray(squares.reshape(len(places), -1) > apart**2)
 
 
 def _between(values: Array, best: NDArray[np.int64], lattice: Lattice) -> Array:

@@ -1,13 +1,16 @@
 """Landmarks: annotate one image, or a few, and find the points in the others.
 
-A landmark's vector is the mean, over the annotated images, of the embedding of the patch around it; it is sought over the
-whole of every other image, upright and moved (see `motion`), where copying the coordinate fails. A point counts as found
-where the best place is clearly better than the second best one, a patch's half or more away.
+A landmark's vector is the mean, over the annotated images, of the embedding of the patch around it, or of an encoder of
+voxels the mean of its voxel's vectors; it is sought over the whole of every other image, upright and moved (see `motion`),
+where copying the coordinate fails. A point counts as found where the best place is clearly better than the second best one,
+a patch's half or more away. The places found in upright images are kept, in voxels and in mm of the scanner, and so are heat
+maps: of encoders of voxels at every voxel.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from vesalius.anatomy.field import Peaks, peaks
 from vesalius.anatomy.observe import Marks, Observed, View
 from vesalius.anatomy.picture import flat_points, flatten, picture
 from vesalius.anatomy.rows import Saver, row
+from vesalius.anatomy.voxelfield import VoxelField
 from vesalius.chance import generator
 from vesalius.results import Row
 from vesalius.space.warp import inverse, move
@@ -79,10 +83,11 @@ def rows(seen: Observed, config: Config, save: Saver) -> Iterator[Row]:
                 yield from _scores(seen, searches, config, patient=patient, condition=condition, shots=shots)
             everyone = [search for searches in of_patient.values() for search in searches]
             yield from _of_landmarks(seen, everyone, condition, shots)
-            if condition == "all" and shots == config.shots[0]:
+            if shots == config.shots[0] and (condition == "all" or not pictures):
                 pictures = everyone
     if pictures:
-        yield row(seen, "landmarks", "heat", float(len(pictures)), artefact=save(_pictures(pictures, config)))
+        kept = {**_pictures(pictures, config), **_places(seen, config)} if config.pictures else {}
+        yield row(seen, "landmarks", "heat", float(len(pictures)), artefact=save(kept))
 
 
 def annotated(seen: Observed, index: int, shots: int, draw: int) -> list[Marks]:
@@ -101,11 +106,16 @@ def look(seen: Observed, view: View, known: Sequence[Marks], config: Config, dra
     names = [name for name in view.names.tolist() if name in wanted]
     if not names:
         return None
-    heat = view.field.heat(torch.stack([wanted[name] for name in names]))
+    heat, best = sought(seen, view, [wanted[name] for name in names], draw)
     truth = view.points[[view.names.tolist().index(name) for name in names]]
-    apart = seen.config.side * min(view.subject.shape) / 2
-    best = peaks(heat, view.field.lattice, apart, generator(seen.config.seed, *draw, 7))
     return Search(view, np.array(names), truth, best.places, clear(best, heat, config.clear), heat)
+
+
+def sought(seen: Observed, view: View, wanted: Sequence[Tensor], draw: tuple[int, int]) -> tuple[Tensor, Peaks]:
+    """N vectors (D,) of length 1 -> (N, cells) cosines in `view`, and their peaks."""
+    heat = view.searched.heat(torch.stack(list(wanted)))
+    apart = seen.config.side * min(view.subject.shape) / 2
+    return heat, peaks(heat, view.searched.lattice, apart, generator(seen.config.seed, *draw, 7))
 
 
 def templates(known: Sequence[Marks]) -> dict[str, Tensor]:
@@ -159,7 +169,7 @@ def _pictures(searches: Sequence[Search], config: Config) -> dict[str, NDArray[n
     chosen = [*_distinct(every, config.pictures), *_distinct(middle, config.pictures)]
     arrays: dict[str, NDArray[np.generic]] = {}
     for n, (error, s, i) in enumerate(chosen):
-        cells = s.view.field.lattice.cells
+        cells = s.view.searched.lattice.cells
         arrays |= {f"image_{n}": picture(s.view), f"heat_{n}": _flat_heat(s.heat[i].numpy().reshape(cells))}
         arrays |= {
             f"truth_{n}": flat_points(s.view, s.truth[[i]])[0],
@@ -167,6 +177,57 @@ def _pictures(searches: Sequence[Search], config: Config) -> dict[str, NDArray[n
         }
         arrays |= {f"label_{n}": np.array(s.names[i]), f"error_{n}": np.array(error)}
     return arrays
+
+
+def _places(seen: Observed, config: Config) -> dict[str, NDArray[np.generic]]:
+    """Where the landmarks of annotated images lie in each upright image, also where nobody marked them there.
+
+    place_image, place_landmark (M,); place_shots; place_voxel, place_truth (M, ndim) in the prepared image, NaN for unknown;
+    place_mm (M, ndim) in the scanner; place_cosine (M,). map_0, map_1 (cells): cosines of the landmark with the largest error
+    and of a typical one, by an encoder of voxels; map_affine_0: their cells to mm, map_place_0 which of M they belong to.
+    """
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("image", "landmark", "voxel", "truth", "mm", "cosine", "shots")
+    }
+    heats: list[tuple[View, Tensor]] = []
+    for i, view in enumerate(seen.upright):
+        known = max((annotated(seen, i, shots, 0) for shots in config.shots), key=len)
+        wanted = templates(known)
+        if not wanted:
+            continue
+        heat, best = sought(seen, view, list(wanted.values()), (i, 0))
+        marked, unknown = (
+            dict(zip(view.names.tolist(), view.points, strict=True)),
+            np.full(len(view.subject.shape), np.nan),
+        )
+        columns["image"] += [view.subject.id] * len(wanted)
+        columns["landmark"] += list(wanted)
+        columns["voxel"] += list(best.places)
+        columns["truth"] += [marked.get(name, unknown) for name in wanted]
+        columns["mm"] += list(scanner(view.subject.affine, best.places))
+        columns["cosine"] += best.cosines.tolist()
+        columns["shots"] += [len(known)] * len(wanted)
+        heats += [(view, one) for one in heat] if isinstance(view.fine, VoxelField) else []
+    arrays: dict[str, NDArray[np.generic]] = {f"place_{name}": np.array(values) for name, values in columns.items()}
+    if heats:
+        off = np.linalg.norm(np.array(columns["voxel"]) - np.array(columns["truth"]), axis=1)
+        worst = np.argsort(np.where(np.isfinite(off), -off, np.inf), kind="stable")
+        chosen = dict.fromkeys((int(worst[0]), int(worst[np.isfinite(off).sum() // 2])))
+        for n, at in enumerate(chosen):
+            view, one = heats[at]
+            lattice = view.searched.lattice
+            arrays |= {
+                f"map_{n}": one.numpy().reshape(lattice.cells).astype(np.float16),
+                f"map_place_{n}": np.array(at),
+            }
+            if view.subject.affine is not None:
+                arrays[f"map_affine_{n}"] = view.subject.affine @ lattice.affine
+    return arrays
+
+
+def scanner(affine: Array | None, voxels: Array) -> Array:
+    """(M, ndim) voxels -> (M, ndim) RAS+ mm; NaN where the image does not say how it lay."""
+    return np.full(voxels.shape, np.nan) if affine is None else move(affine[:-1], voxels)
 
 
 def _distinct(every: Sequence[tuple[float, Search, int]], count: int) -> list[tuple[float, Search, int]]:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from vesalius import features
 from vesalius.anatomy.compose import PARTS, Composition, cut_patches
-from vesalius.anatomy.embedders import Embed, unit
-from vesalius.anatomy.field import Field, Lattice
+from vesalius.anatomy.embedders import Embed, Placed, VoxelVectors
+from vesalius.anatomy.field import Field, Searched
 from vesalius.anatomy.motion import CONDITIONS, motion
+from vesalius.anatomy.sight import Sight, sight
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
 from vesalius.features.subjects import Subject
-from vesalius.space.warp import Matrix, move, warp
+from vesalius.space.warp import Matrix, inverse, move, warp
 
 Array = NDArray[np.float64]
 
@@ -28,15 +29,18 @@ Array = NDArray[np.float64]
 class Config:
     """side: of a patch, share of the short side. wider: sides of further patches around the same point, whose vectors are
     put beside: what lies around tells places apart that look alike. size: at which the network sees each, px.
-    grid: cells of a field along the short side. conditions: of `motion`. composed: random patches an image, for
-    compositionality. seed: of all draws."""
+    grid: cells of a field along the short side. fine: cells of the map in which an encoder of voxels seeks landmarks, along
+    the short side; 0: every voxel. conditions: of `motion`. composed: random patches an image, for compositionality.
+    sampled: voxels of each structure and image, for `organs`. seed: of all draws."""
 
     side: float = features.SIDE
     wider: tuple[float, ...] = ()
     size: int = 224  # Adam, section 4
     grid: int = 16
+    fine: int = 0
     conditions: tuple[str, ...] = CONDITIONS
     composed: int = 8
+    sampled: int = 0
     batch: int = 64
     seed: int = 0
 
@@ -47,7 +51,7 @@ class Config:
                 f"setting conditions is {self.conditions}",
                 remedy=f"upright, and any others of {', '.join(CONDITIONS)}.",
             )
-        for name, low in (("size", 4), ("grid", 2), ("composed", 0), ("batch", 1)):
+        for name, low in (("size", 4), ("grid", 2), ("fine", 0), ("composed", 0), ("sampled", 0), ("batch", 1)):
             if getattr(self, name) < low:
                 raise SettingError(f"setting {name} is {getattr(self, name)}", remedy=f"{low} at least.")
         for side in (self.side, *self.wider):
@@ -67,17 +71,26 @@ class Marks:
 
 @dataclass(frozen=True, eq=False)
 class View(Marks):
-    """A subject under one condition: `matrix` brought it there; `field` covers it."""
+    """A subject under one condition: `matrix` brought it there; `field` covers it. fine: the map in which landmarks are
+    sought, where it is another one. organs: voxels of its structures, which name them."""
 
     condition: str
     matrix: Matrix
     field: Field
+    fine: Searched | None = None
+    organs: Marks | None = None
+
+    @property
+    def searched(self) -> Searched:
+        """The map in which landmarks are sought."""
+        return self.field if self.fine is None else self.fine
 
 
 @dataclass(frozen=True, eq=False)
 class Observed:
     """views: condition -> one a subject, in the same order. annotated: subjects whose landmarks are known to the search for
-    landmarks; empty: the others are, one patient left out. composed: condition-free patches of each subject."""
+    landmarks; empty: the others are, one patient left out. composed: condition-free patches of each subject. levels: of an
+    encoder of voxels, how many numbers of a vector each level of the pyramid gives."""
 
     name: str
     data: str
@@ -85,6 +98,7 @@ class Observed:
     views: Mapping[str, tuple[View, ...]]
     annotated: tuple[Marks, ...] = ()
     composed: tuple[Composition, ...] = ()
+    levels: tuple[int, ...] = ()
 
     @property
     def upright(self) -> tuple[View, ...]:
@@ -94,7 +108,7 @@ class Observed:
 
 def observe(
     name: str,
-    embed: Embed,
+    embed: Embed | VoxelVectors | Placed,
     subjects: Sequence[Subject],
     config: Config,
     *,
@@ -117,56 +131,72 @@ def observe(
     for i, subject in enumerate(subjects):
         for view in _views(embed, subject, i, config, fields):
             views[view.condition].append(view)
-        if config.composed:
+        if config.composed and not isinstance(embed, VoxelVectors | Placed):
             composed.append(_composed(embed, subject, i, config))
         if progress is not None:
             progress(i + 1, len(subjects))
-    known = tuple(_marks(embed, subject, subject.image, subject.landmarks, config) for subject in annotated)
-    return Observed(name, data, config, {c: tuple(v) for c, v in views.items()}, known, tuple(composed))
+    known = tuple(_marks(sight(embed, s, s.image, config), s, s.landmarks) for s in annotated)
+    levels = tuple(embed.backbone.channels) if isinstance(embed, VoxelVectors) else ()
+    return Observed(name, data, config, {c: tuple(v) for c, v in views.items()}, known, tuple(composed), levels)
 
 
-def _views(embed: Embed, subject: Subject, index: int, config: Config, fields: bool) -> Iterator[View]:
+def _views(
+    embed: Embed | VoxelVectors | Placed, subject: Subject, index: int, config: Config, fields: bool
+) -> Iterator[View]:
+    organs = _sampled(subject, config.sampled, generator(config.seed, index, 9)) if config.sampled else []
     for condition in config.conditions:
         matrix = motion(condition, generator(config.seed, index), subject.shape)
         image = subject.image
         if condition != "upright":
             image = torch.from_numpy(warp(image.numpy(), matrix))
-        moved = {name: move(matrix, point[None])[0] for name, point in subject.landmarks.items()}
-        shown = np.array(subject.shape)
-        inside = {name: p for name, p in moved.items() if np.all((p >= -0.5) & (p <= shown - 0.5))}
-        marks = _marks(embed, subject, image, inside, config)
-        seen = field_of(embed, image, config) if fields else Field.empty(subject.shape)
-        yield View(subject, marks.names, marks.points, marks.vectors, condition, matrix, seen)
+        seen = sight(embed, subject, image, config)
+        marks = _marks(seen, subject, subject.landmarks, matrix)
+        field = seen.field() if fields else Field.empty(subject.shape)
+        if fields and subject.inside is not None:  # the same for every encoder
+            body = within(subject.body[None], matrix, field.lattice.middles)[:, 0]
+            field = Field(field.lattice, field.vectors, body)
+        yield View(
+            subject, marks.names, marks.points, marks.vectors, condition, matrix, field,
+            seen.fine() if fields else None, _marks(seen, subject, organs, matrix) if organs else None,
+        )  # fmt: skip
 
 
-def _marks(embed: Embed, subject: Subject, image: Tensor, landmarks: Mapping[str, Array], config: Config) -> Marks:
-    points = np.array(list(landmarks.values())).reshape(-1, len(subject.shape))
-    names = np.array(list(landmarks), dtype=np.str_)
-    if not len(points):
-        return Marks(subject, names, points, torch.empty(0, 0))
-    return Marks(subject, names, points, vectors_at(embed, image, points, config)[0])
+def _marks(
+    seen: Sight,
+    subject: Subject,
+    named: Mapping[str, Array] | Sequence[tuple[str, Array]],
+    matrix: Matrix | None = None,
+) -> Marks:
+    """Those of the named points of the upright image that are in the image when `matrix` has moved it."""
+    pairs = list(named.items() if isinstance(named, Mapping) else named)
+    points = np.array([point for _, point in pairs]).reshape(-1, len(subject.shape))
+    names = np.array([name for name, _ in pairs], dtype=np.str_)
+    if matrix is not None:
+        points = move(matrix, points)
+    inside = np.all((points >= -0.5) & (points <= np.array(subject.shape) - 0.5), axis=1)
+    points, names = points[inside], names[inside]
+    return Marks(subject, names, points, seen.at(points) if len(points) else torch.empty(0, 0))
 
 
-def vectors_at(embed: Embed, image: Tensor, points: Array, config: Config) -> tuple[Tensor, Tensor]:
-    """(C, *S) and (N, ndim) voxels -> (N, D) of length 1, and the patches of `config.side` (N, C, *size)."""
-    places = _places(points, tuple(image.shape[1:]))
-    cuts = [features.patches(image, points, side, config.size) for side in (config.side, *config.wider)]
-    vectors = [unit(embed(cut, places)) for cut in cuts]
-    return (unit(torch.cat(vectors, 1)) if config.wider else vectors[0]), cuts[0]
+def within(masks: NDArray[np.bool_], matrix: Matrix, points: Array) -> NDArray[np.bool_]:
+    """(K, *S) of the upright image, and (M, ndim) voxels of the one that `matrix` moved -> (M, K): which hold each point."""
+    upright = np.rint(move(inverse(matrix), points)).astype(int)
+    shape = np.array(masks.shape[1:])
+    inside = np.all((upright >= 0) & (upright < shape), axis=1)
+    clipped = tuple(np.clip(upright, 0, shape - 1).T)
+    return np.asarray(masks[(slice(None), *clipped)].T & inside[:, None])
 
 
-def field_of(embed: Embed, image: Tensor, config: Config) -> Field:
-    """(C, *S) in 0..1 -> the field of its patches."""
-    shape = tuple(image.shape[1:])
-    lattice = Lattice.over(shape, config.grid)
-    middles = lattice.middles
-    vectors, body = [], []
-    for start in range(0, len(middles), config.batch):
-        found, cut = vectors_at(embed, image, middles[start : start + config.batch], config)
-        vectors.append(found)
-        flat = cut.flatten(1)
-        body.append((flat.mean(1) > 0.05) & (flat.std(1) > 0.02))
-    return Field(lattice, torch.cat(vectors), torch.cat(body).numpy())
+def _sampled(subject: Subject, count: int, rng: np.random.Generator) -> list[tuple[str, Array]]:
+    """`count` voxels of each structure, or all; of those that overlap, a voxel is of the smallest. Names come often."""
+    masks = {name: subject.structure(name) for name in subject.structures}
+    free, found = np.ones(subject.shape, bool), []
+    for name in sorted(masks, key=lambda name: masks[name].sum()):
+        voxels = np.argwhere(masks[name] & free)
+        free &= ~masks[name]
+        chosen = rng.permutation(len(voxels))[:count]
+        found += [(name, voxel) for voxel in voxels[chosen].astype(np.float64)]
+    return found
 
 
 def _composed(embed: Embed, subject: Subject, index: int, config: Config) -> Composition:
@@ -179,7 +209,3 @@ def _composed(embed: Embed, subject: Subject, index: int, config: Config) -> Com
         return embed(flat, somewhere).reshape(*patches.shape[:2], -1)
 
     return Composition(subject.patient, through(cut.wholes[:, None])[:, 0], {n: through(cut.parts[n]) for n in PARTS})
-
-
-def _places(points: Array, shape: tuple[int, ...]) -> Array:
-    return np.asarray((points + 0.5) / np.array(shape))

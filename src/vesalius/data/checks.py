@@ -16,6 +16,9 @@ from vesalius.data.splits import overlaps
 Group = tuple[str, ...]
 # Shares of voxels at the greatest value, the least, either. 3,120 radiographs: below 0.06 and 0.45.
 HIGH, LOW, BOTH = 0.2, 0.6, 0.9
+TISSUE = (
+    0.5  # share of `examine.soft_tissue` from which values are CT's, only shifted: CT has 0.8 to 0.95, MR below 0.2
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ def values(good: Sequence[Looked]) -> Iterator[Finding]:
         yield Finding("unit", "warning", f"units are mixed ({listed}): prepare them apart")
 
 
-def volumes(good: Sequence[Looked]) -> Iterator[Finding]:
-    """What a set of volumes should not hold: flat images, nothing but air, values that are not HU."""
+def volumes(good: Sequence[Looked], facts: Facts | None = None) -> Iterator[Finding]:
+    """What a set of volumes should not hold: flat images, nothing but air, CT whose values are not HU."""
     deep = [image for image in good if len(image.shape) == 3]
     pictures = [image for image in good if len(image.shape) != 3]
     if deep and pictures:
@@ -96,10 +99,26 @@ def volumes(good: Sequence[Looked]) -> Iterator[Finding]:
     if air:
         text = f"{len(air):,} volumes are all air, none of their values {AIR:g} HU or more: they will be set aside"
         yield Finding("air", "error", text, tuple((image.id, _range(image)) for image in air))
-    other = [image for image in deep if image.unit != "HU"]
-    if other:
-        text = f"{len(other):,} volumes are not in HU: as it should be for MR; CT like this lacks its rescale intercept"
-        yield Finding("not HU", "warning", text, tuple((image.id, _range(image)) for image in other))
+    yield from _not_hu(deep, facts)
+
+
+def _not_hu(deep: Sequence[Looked], facts: Facts | None) -> Iterator[Finding]:
+    """CT that is not in HU. Where nothing says what a volume is: what looks like CT, or lies among volumes in HU."""
+    known = facts.modality if facts and facts.modality in ("CT", "MR") else ""
+    other = [image for image in deep if image.unit != "HU" and (image.modality or known) in ("CT", "")]
+    mixed = any(image.unit == "HU" for image in deep)
+    ct = [i for i in other if (i.modality or known) == "CT" or i.tissue > TISSUE or mixed]
+    if ct:
+        text = (
+            f"{len(ct):,} volumes are not in HU, though they seem to be CT: is their rescale intercept missing? With --body "
+            "they will be set aside"
+        )
+        yield Finding("not HU", "warning", text, tuple((image.id, _range(image)) for image in ct))
+    elif other:
+        text = (
+            f"{len(other):,} volumes are not in HU: right for MR, but CT must be; the files do not say which they are"
+        )
+        yield Finding("not HU", "note", text)
 
 
 def _sides(image: Looked) -> str:

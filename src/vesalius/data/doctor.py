@@ -17,7 +17,7 @@ from vesalius.data.examine import Looked, Unreadable, examine
 from vesalius.data.prepare import steps_for
 from vesalius.data.steps import Step
 from vesalius.data.workers import Crashed, run
-from vesalius.errors import SettingError
+from vesalius.errors import DataError, SettingError
 
 Progress = Callable[[int, int], None]  # done, total
 SHOWN = 5  # examples in the text; the dictionary holds all
@@ -71,6 +71,9 @@ def inspect(
     """
     if sample is not None and sample < 1:
         raise SettingError(f"a sample of {sample} images", remedy="Give 1 or more, or nothing for all.")
+    if not dataset.ids:
+        root = getattr(dataset, "root", None)
+        raise DataError("holds no image", file=root, remedy="Check the path, and what its tables or lists name.")
     processes = auto(len(dataset.ids)) if workers is None else max(1, workers)
     ids = dataset.ids if sample is None else _spread(dataset.ids, sample)
     seen = sorted(_examine_all(dataset, ids, processes, progress), key=lambda image: image.id)
@@ -83,7 +86,7 @@ def inspect(
         *checks.readable(seen),
         *checks.copies(good, patient, splits),
         *checks.values(good),
-        *checks.volumes(good),
+        *checks.volumes(good, published),
         *checks.inverted(good, published),
         *checks.patients(splits, patient),
         *checks.published(published, len(patient), len(per_patient)),

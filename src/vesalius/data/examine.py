@@ -19,6 +19,7 @@ POLARITY_RULE = (
 class Looked:
     """One image that could be read. low, high: share of voxels at its least and greatest value.
 
+    modality: as the file or the data set says; "" where neither does. tissue: `soft_tissue` of a volume that is not in HU.
     polarity: see POLARITY_RULE, in standard deviations; None where the rule does not apply.
     """
 
@@ -34,6 +35,8 @@ class Looked:
     least: float
     greatest: float
     not_finite: int
+    modality: str
+    tissue: float
     polarity: float | None
     thumbnail: Array
 
@@ -74,6 +77,8 @@ def examine(dataset: Dataset, id: str) -> Looked | Unreadable:
         least=float(least),
         greatest=float(greatest),
         not_finite=not_finite,
+        modality=scan.meta.get("modality", ""),
+        tissue=soft_tissue(image) if scan.ndim == 3 and scan.unit != "HU" else 0.0,
         polarity=polarity(small) if _is_radiograph(scan) else None,
         thumbnail=small,
     )
@@ -90,6 +95,17 @@ def polarity(small: Array) -> float:
     middle = image[10:29, 14:19].mean()
     corners = (image[:3, :3].mean() + image[:3, -3:].mean()) / 2
     return float(middle - lungs + (image.mean() - corners) / 2) / sigma
+
+
+def soft_tissue(image: Array) -> float:
+    """Of voxels more than 500 above the least value, the share that is 860 to 1200 above it: 0..1.
+
+    In CT whose values were stored with air at 0, or at 24 of -1024, that is fat and soft tissue, and most of the body.
+    """
+    some = image[(slice(None), *(slice(None, None, 1 + side // 128) for side in image.shape[1:]))]
+    above = some.astype(np.float32) - np.float32(image.min())
+    dense = above[above > 500]
+    return float(((dense > 860) & (dense < 1200)).mean()) if dense.size else 0.0
 
 
 def _is_radiograph(scan: Scan) -> bool:

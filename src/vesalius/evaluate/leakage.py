@@ -28,7 +28,12 @@ from vesalius.progress import say
 SIDECAR = "patients.json"
 OWN = re.compile(r"(encoder|stage\d+)\.safetensors")  # what a run writes beside its sidecar; an export may lie anywhere
 OPEN = frozenset({"folder", "manifest"})  # anyone's images
-KIN = frozenset({"chestxray14", "chestx_det", "siim_acr"})  # all from ChestX-ray14, named anew
+KIN = (  # the same images under other names
+    frozenset({"chestxray14", "chestx_det", "siim_acr"}),
+    frozenset({"lidc_idri", "luna16"}),
+    frozenset({"lits", "msd"}),
+    frozenset({"brats18", "msd"}),
+)
 DEPTH = 4  # of a path below the folder that a run was pretrained on
 Splits = tuple[str, str]
 
@@ -164,7 +169,8 @@ def _open(sources: "set[str] | frozenset[str]") -> bool:
 
 def _kinship(data: Dataset, known: Pretraining) -> str:
     own = _name(data)
-    if own not in KIN or own in known.sources or not (kin := known.sources & KIN):
+    kin = {other for family in KIN if own in family for other in known.sources & family}
+    if own in known.sources or not kin:
         return ""
     return f"{own} and {', '.join(sorted(kin))} share images under other names"
 

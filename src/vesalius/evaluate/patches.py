@@ -43,7 +43,7 @@ class Config:
     """patch: sides, voxels. head: what stands on the encoder. frozen: share of the steps in which it alone learns; 1: a probe.
     ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth. near: share of patches round a
     voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a probe's features are of whole volumes,
-    computed once (see `whole`); patches and windows are cut from these."""
+    computed once (see `whole`); patches and windows are cut from these. skips: connections into the decoder of head unet."""
 
     patch: tuple[int, ...] = (128, 128, 32)
     head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
@@ -56,6 +56,7 @@ class Config:
     blend: str = "central"
     overlap: float = 0.5
     whole: bool = False
+    skips: bool = True
 
     def __post_init__(self) -> None:
         least(self, 1, "patch", "steps", "batch")
@@ -75,20 +76,20 @@ class Patches:
 
     def run(self, own: Sequence[int], seed: int) -> Outcome:
         """Train on the volumes `own` of the pool; the head's first weights follow from `seed`, for every encoder."""
-        network = built(self.backbone, len(self.names), self.config.head, seed)
+        network = built(self.backbone, len(self.names), self.config.head, seed, self.config.skips)
         train(network, [self.pool[i] for i in own], self.names, self.config, seed)
         learned = network.parameters() if self.config.frozen < 1 else rest(network)
         found = predict(network, self.test, self.config)
         return Outcome(found, sum(p.numel() for p in learned), network)
 
 
-def built(backbone: Any, outputs: int, head: str, seed: int) -> Any:
+def built(backbone: Any, outputs: int, head: str, seed: int, skips: bool = True) -> Any:
     """A copy of `backbone` under a fresh head whose weights follow from `seed`: (B, C, *S) -> logits (B, K, *S)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         own = copy.deepcopy(backbone)
         if head == "unet":
-            return UNet(own, outputs)
+            return UNet(own, outputs, skips=skips)
         kind = LinearHead if head == "linear" else NonLinearHead
         return WithHead(own, kind(own.channels, outputs, own.ndim, own.strides))
 

@@ -37,7 +37,7 @@ class Config:
     """size: side to which images are resized, px. window: side of the squares (cubes) cut from them, at random places, for
     training; 0: whole images. Prediction is of whole images. frozen: share of the steps in which only the decoder learns.
     ramp: share after these in which the backbone's rate rises. rotation (degrees), zoom (factor), shift (share of a side),
-    light (factor): ends of the augmentation's ranges."""
+    light (factor): ends of the augmentation's ranges. skips: connections from the encoder into the decoder."""
 
     size: int = 224
     window: int = 0
@@ -50,6 +50,7 @@ class Config:
     zoom: float = 1.15
     shift: float = 0.05
     light: float = 0.2
+    skips: bool = True
 
     def __post_init__(self) -> None:
         least(self, 1, "size", "steps", "batch")
@@ -168,7 +169,7 @@ class FineTuning:
     def run(self, own: Sequence[int], seed: int) -> Outcome:
         """Train on the subjects `own` of the pool; the decoder's first weights follow from `seed`, for every encoder."""
         torch.manual_seed(seed)
-        network = UNet(copy.deepcopy(self.backbone), len(self.names))
+        network = UNet(copy.deepcopy(self.backbone), len(self.names), skips=self.config.skips)
         data = samples([self.pool[i] for i in own], self.names, self.config.size)
         train(network, data, self.config, seed)
         learned = sum(p.numel() for p in network.parameters())

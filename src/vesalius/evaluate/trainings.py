@@ -10,7 +10,7 @@ from vesalius import results, zoo
 from vesalius.checkpoint import Card
 from vesalius.data.datasets import Dataset
 from vesalius.errors import DataError, SettingError
-from vesalius.evaluate import protocols
+from vesalius.evaluate import froc, protocols
 from vesalius.evaluate.network import SCRATCH, keeper, saved_as
 from vesalius.evaluate.repeats import Repeat, cohorts, repeats
 from vesalius.evaluate.study import Study
@@ -36,6 +36,10 @@ class Contestant:
         return (
             zoo.untrained(self.loaded.card, seed).eval() if self.random and seed is not None else self.loaded.backbone
         )
+
+    def seeing(self, channels: int) -> "Contestant":
+        """The same for images of so many channels (`zoo.widened`)."""
+        return replace(self, loaded=zoo.widened(self.loaded, channels))
 
 
 def contestants(runs: Runs, protocol: str) -> Iterator[Contestant]:
@@ -86,6 +90,8 @@ class Trainings:
                     keep(outcome.network, [some[i] for i in repeat.own], repeat, fold)
                 own = replace(about, shots=repeat.shots, draw=repeat.draw, seed=repeat.seed, fold=fold)
                 rows = list(task.rows(outcome, others, own, partial(results.save, self.out)))
+                if isinstance(task, Classes) and isinstance(self.dataset, froc.Marked):
+                    rows += froc.rows(self.dataset, outcome, others, replace(own, structure=task.names[0]))
                 results.append(path, rows)
                 _tell(one.name, repeat, fold, rows)
 

@@ -163,8 +163,9 @@ def _local(
 
 
 def _spacing(scan: CachedScan) -> Any:
-    return np.array(scan.spacing or (np.nan,) * scan.ndim, np.float64)
+    return np.array(scan.spacing or (np.nan,) * len(scan.shape), np.float64)
 
 
 def _affine(scan: CachedScan) -> Any:
-    return np.full((scan.ndim + 1, scan.ndim + 1), np.nan) if scan.affine is None else scan.affine
+    affine, side = scan.affine, len(scan.shape) + 1  # read from the file: once
+    return np.full((side, side), np.nan) if affine is None else affine

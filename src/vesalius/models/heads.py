@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vesalius.errors import SettingError
 from vesalius.models.backbone import Backbone
 from vesalius.models.resnet import CONV, NORM
 
@@ -40,17 +41,35 @@ class LinearHead(nn.Module):
     place of sum(C_i), to the same result.
     """
 
-    def __init__(self, channels: Sequence[int], outputs: int, ndim: int, strides: Sequence[int] | None = None) -> None:
-        """channels: of the levels, finest first. strides: of the levels; each twice the finer one's by default."""
+    def __init__(
+        self,
+        channels: Sequence[int],
+        outputs: int,
+        ndim: int,
+        strides: Sequence[int] | None = None,
+        levels: Sequence[int] = (),
+    ) -> None:
+        """channels: of the levels, finest first. strides: of the levels; each twice the finer one's by default.
+
+        levels: those that are looked at, by number, such as (0,) for the finest alone; none named: all. SettingError: there
+        is no such level, or one is named twice.
+        """
         super().__init__()
         self.steps = _steps(channels, strides)
-        self.levels = nn.ModuleList(CONV[ndim](c, outputs, 1, bias=i == 0) for i, c in enumerate(channels))
+        self.chosen = tuple(sorted(levels)) or tuple(range(len(channels)))
+        if len(set(self.chosen)) < len(self.chosen) or not set(self.chosen) <= set(range(len(channels))):
+            remedy = f"The pyramid has levels 0 to {len(channels) - 1}; name each once."
+            raise SettingError(f"setting levels is {tuple(levels)}", remedy=remedy)
+        first = self.chosen[0]
+        self.levels = nn.ModuleList(CONV[ndim](channels[i], outputs, 1, bias=i == first) for i in self.chosen)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """[(B, C_i, *S_i), ...], finest first -> logits (B, K, *S_0)."""
-        *finer, x = (level(features) for level, features in zip(self.levels, pyramid, strict=True))
-        for y, step in zip(reversed(finer), reversed(self.steps), strict=True):
-            x = y + enlarged(x, y.shape[2:], step)
+        """[(B, C_i, *S_i), ...], finest first -> logits (B, K, *S_0), whatever levels are looked at."""
+        maps = {i: level(pyramid[i]) for i, level in zip(self.chosen, self.levels, strict=True)}
+        x = maps[self.chosen[-1]]
+        for i in reversed(range(self.chosen[-1])):
+            x = enlarged(x, pyramid[i].shape[2:], self.steps[i])
+            x = maps[i] + x if i in maps else x
         return x  # type: ignore[no-any-return]
 
 

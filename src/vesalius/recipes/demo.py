@@ -1,6 +1,6 @@
 """The main job in minutes, on the embedded default: pretrain Adam on synthetic bodies, then show that it learned.
 
-Command: make demo, or vesalius demo. Hardware: two CPU cores are enough. Time: at most 5 minutes.
+Command: make demo, or vesalius demo (--3d: demo_3d). Hardware: two CPU cores are enough. Time: at most 5 minutes.
 What it shows: patches at the landmarks of bodies never seen, named by their nearest neighbours in other bodies (k-NN), with
 the pretrained encoder against the same network with random weights. Seeds 0-2, the scores of every body (knn_accuracy in
 results.jsonl): recipes/results/demo.jsonl. What it does not show: mean-free raw pixels name these patches better than either
@@ -54,11 +54,7 @@ def main(
     """
     import vesalius
 
-    folder = Path(out)
-    if overwrite and (folder / "config.json").exists():
-        shutil.rmtree(folder)
-    elif overwrite and folder.exists() and any(folder.iterdir()):
-        raise SettingError("is not a run, so it is not overwritten", file=folder, remedy="Give another --out.")
+    folder = cleared(out, overwrite)
     begun = time.monotonic()
     data = f"phantom:?bodies={bodies}"
     settings = {**SETTINGS, "seed": seed, "epochs": epochs}
@@ -69,6 +65,16 @@ def main(
     from vesalius.report.command import write
 
     print(f"what it knows of the body, as a page: {write([folder], folder / 'report.html')}")
+
+
+def cleared(out: str, overwrite: bool) -> Path:
+    """The folder `out`, deleted where that is asked for. SettingError: it holds something that is no run."""
+    folder = Path(out)
+    if overwrite and (folder / "config.json").exists():
+        shutil.rmtree(folder)
+    elif overwrite and folder.exists() and any(folder.iterdir()):
+        raise SettingError("is not a run, so it is not overwritten", file=folder, remedy="Give another --out.")
+    return folder
 
 
 def measure(encoder: Path, seed: int, folder: Path) -> str:

@@ -18,6 +18,13 @@ MAPS: dict[str, tuple[str, str, str, Callable[[str, Arrays], Picture | None]]] =
         "vectors",
         plots.neighbours,
     ),
+    "organs": (
+        "Voxels of organs, as a map (t-SNE)",
+        "A point a voxel, a colour and shape a structure, all patients in one map. Where a structure is one island and not one "
+        "for each patient, its voxels lie together whoever's they are.",
+        "map",
+        plots.neighbours,
+    ),
     "compositionality": (
         "Cosines of whole and parts",
         "How often each cosine occurs. Filled: with the own parts; dashed: with shuffled parts, the control.",
@@ -104,12 +111,15 @@ def _worst_first(study: Study, what: Sequence[Quantity]) -> list[Quantity]:
 
 
 def _by_condition(one: Measure, study: Study, main: Sequence[Quantity], styles: Styles) -> list[Picture | None]:
-    """A plot for each main number and number of annotated images."""
+    """A plot for each main number and number of annotated images; of levels, which stand side by side, each condition."""
+
+    def of_plot(what: Quantity) -> Quantity:
+        return Quantity(one.key, what.name, what.condition if one.key == "levels" else "", shots=what.shots)
+
     found = []
-    for name, shots in dict.fromkeys((what.name, what.shots) for what in main):
-        own = [what for what in main if (what.name, what.shots) == (name, shots)]
-        title = described(Quantity(one.key, name, shots=shots))
-        found.append(plots.by_condition(study.scores, own, title, styles))
+    for title in dict.fromkeys(of_plot(what) for what in main):
+        own = [what for what in main if of_plot(what) == title]
+        found.append(plots.by_condition(study.scores, own, described(title), styles))
     return found
 
 
@@ -120,6 +130,8 @@ def _shown(one: Measure, study: Study) -> list[str]:
         drawn = [draw(run, study.artefacts(one.key, artefact, run)) for run in study.scores.runs]
         found = [picture for picture in drawn if picture]
         return [page.heading(title), page.words(text, soft=True), page.pictures(found)] if found else []
+    if one.key not in IMAGES:
+        return []
     runs = {run: study.artefacts(one.key, IMAGES[one.key], run) for run in study.scores.runs}
     runs = {run: arrays for run, arrays in runs.items() if arrays}
     most = min(4, max(1, PHOTOS // max(1, len(runs))))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.errors import DataError
-from vesalius.report.measures import CONTROLS
+from vesalius.report.measures import ALL_CONTROLS
 from vesalius.report.names import labels, located, public, told_apart
 from vesalius.report.tables import Scores
 from vesalius.results import Row
@@ -70,7 +70,7 @@ class Study:
 def kind(run: str) -> str:
     """Which control a run is; "" for none."""
     plain = re.sub(r" \([^()]*\)$", "", run)
-    return plain if plain in CONTROLS else ""
+    return plain if plain in ALL_CONTROLS else ""
 
 
 def _folder(run: str) -> str:
@@ -139,7 +139,7 @@ def _steps(log: Path) -> Iterable[Line]:
 
 def _study(data: str, rows: Iterable[Row]) -> Study:
     own = sorted(
-        rows, key=lambda row: CONTROLS.index(kind(row.run)) + 1 if kind(row.run) else 0
+        rows, key=lambda row: ALL_CONTROLS.index(kind(row.run)) + 1 if kind(row.run) else 0
     )  # controls last; stable
     return Study(data or "unnamed data", tuple(own), Scores(own))
 

@@ -6,6 +6,7 @@ from vesalius.report.tables import Quantity
 
 BASE = "random"  # the same network with random weights: what others are compared with
 CONTROLS = (BASE, "raw_pixels", "coordinates")
+ALL_CONTROLS = (*CONTROLS, "scanner")  # the last one of volumes alone
 PROTOCOLS = ("fewshot", "finetune", "scratch", "linear", "nonlinear")  # of transfer: what they learn has labels
 CONDITIONS = ("", "upright", "shift", "rotation", "zoom", "all")
 
@@ -84,8 +85,8 @@ MEASURES = (
         "Landmarks: annotate one image, find the points in all others",
         "Landmarks are marked in 1 or 5 images. In each other image the place most like a mark is searched for over the "
         "whole image, upright and moved.",
-        "Coordinates copy the place of the mark: strong on upright, centred images, weak on moved ones. A landmark whose "
-        "best place hardly beats the second best is called not found.",
+        "Coordinates copy the place of the mark: strong on upright, centred images, weak on moved ones. Of volumes, scanner "
+        "copies its millimetres in the scanner. A landmark whose best place hardly beats the second best is called not found.",
         ("within_5",),
         {
             "within_5": "share of landmarks found within 5 % of the diagonal",
@@ -111,6 +112,32 @@ MEASURES = (
             "tre_mm": "the same, in mm",
             "dice": "overlap of carried masks, 0 to 1",
             "inliers": "matches that agree with the transform",
+        },
+    ),
+    Measure(
+        "organs",
+        "Organs: do voxels of the same organ lie together, whoever's they are?",
+        "Voxels are drawn from each structure of each patient, and each is named by its nearest voxels in other patients. "
+        "These are upright; the voxels that ask are upright, or moved with their image.",
+        "Coordinates name by the place alone: strong where patients lie alike, weak on moved images.",
+        ("knn_accuracy",),
+        {
+            "knn_accuracy": "share of voxels whose structure is named rightly by their nearest neighbours in other patients",
+            "knn_accuracy_of_structure": "share named rightly",
+        },
+    ),
+    Measure(
+        "levels",
+        "Levels: what does each level of the pyramid know on its own?",
+        "The numbers of organs and of landmarks once more, with one level of the pyramid in place of all. Level 0 is the "
+        "finest, with a cell for each voxel; each further one has half as many cells along each axis, and sees further.",
+        "Random weights have levels too: what theirs know comes from grey values and from the borders of the image.",
+        ("knn_accuracy", "within_5"),
+        {
+            "knn_accuracy": "share of voxels whose structure is named rightly by their nearest neighbours in other patients",
+            "within_5": "share of landmarks found within 5 % of the diagonal",
+            "error": "distance to the truth, share of the diagonal",
+            "error_mm": "the same, in mm",
         },
     ),
 )

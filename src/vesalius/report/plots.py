@@ -19,6 +19,7 @@ GREYS = {
     "random": ("#333333", "o"),
     "raw_pixels": ("#6b6b6b", "s"),
     "coordinates": ("#8c8c8c", "^"),
+    "scanner": ("#a6a6a6", "v"),
     "scratch": ("#6b6b6b", "D"),
 }
 SHAPES = "osD^vP*X"
@@ -29,6 +30,8 @@ PANELS = {
     "watch_loss": "loss, held-out patients",
     "spread": "spread of embeddings (1: even)",
     "pruned": "share of negatives pruned",
+    "probe_linear_dice": "Dice of a linear probe, held-out patients",
+    "probe_nonlinear_dice": "Dice of a non-linear probe, held-out patients",
 }
 SMOOTH = 3  # logged batches whose mean is drawn: a batch of 64 is noisy
 
@@ -148,7 +151,9 @@ def by_condition(scores: Scores, what: Sequence[Quantity], title: str, styles: M
         axes.vlines(x, points[:, 2], points[:, 3], color=look.colour, linewidth=1.2)
         face = look.colour if look.filled else "white"
         axes.plot(x, points[:, 1], look.shape, color=look.colour, markerfacecolor=face, markersize=5, label=run)
-    axes.set_xticks(range(len(what)), [one.condition or one.structure or "as stored" for one in what])
+    parts = len({one.structure for one in what}) > 1  # of the body, or of the network, side by side
+    words = [(one.structure if parts else one.condition or one.structure) or "as stored" for one in what]
+    axes.set_xticks(range(len(what)), words)
     for edge in range(len(what) - 1):
         axes.axvline(edge + 0.5, color="0.9", linewidth=1, zorder=0)
     tidy(axes, title)
@@ -159,27 +164,12 @@ def by_condition(scores: Scores, what: Sequence[Quantity], title: str, styles: M
 
 
 def neighbours(run: str, arrays: Mapping[str, NDArray[Any]]) -> Picture | None:
-    """t-SNE (van der Maaten and Hinton 2008) of vectors (N, D), coloured by labels (N,); the moved ones where there are.
-
-    None where there are none, fewer than five are left, or all are the same.
-    """
-    if "vectors" not in arrays:
+    """A map of vectors (t-SNE) coloured by labels (N,): places (N, 2), or made here of vectors (N, D), the moved ones where
+    there are. None where there are none, fewer than five are left, or all are the same."""
+    found = _placed(arrays)
+    if found is None:
         return None
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    shown = arrays.get("conditions", np.full(len(arrays["labels"]), ""))
-    condition = "all" if "all" in shown else str(shown[0]) if len(shown) else ""
-    chosen = np.flatnonzero(shown == condition)
-    chosen = chosen[np.sort(permutation(len(chosen), 0)[:POINTS])]
-    vectors, labels = arrays["vectors"][chosen].astype(np.float64), arrays["labels"][chosen]
-    if len(vectors) < 5 or not np.isfinite(vectors).all() or np.ptp(vectors, axis=0).max() <= 1e-9:
-        return None
-    perplexity = min(30.0, (len(vectors) - 1) / 4)
-    with threadpool_limits(1):  # for so few points threads cost up to ten times what they save
-        small = PCA(min(50, *vectors.shape), random_state=0).fit_transform(vectors)
-        places = TSNE(perplexity=perplexity, init="random", random_state=0, max_iter=500).fit_transform(small)
+    places, labels, condition, what = found
     names = np.unique(labels)
     figure, axes = blank(4.2 + 0.17 * -(-min(len(names), 24) // 2))
     for i, name in enumerate(names):
@@ -190,9 +180,30 @@ def neighbours(run: str, arrays: Mapping[str, NDArray[Any]]) -> Picture | None:
     axes.set_title(run, fontsize=10)
     if len(names) <= 24:
         figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False, markerscale=1.6)
-    text = f"{len(places)} patches" + (f", condition {condition}" if condition else "")
-    alt = f"t-SNE of the locality vectors of {run}: {text}, {len(names)} landmarks."
+    text = f"{len(places)} {what[0]}" + (f", condition {condition}" if condition else "")
+    if "patients" in arrays:
+        text += f", {len(np.unique(arrays['patients']))} patients"
+    alt = f"t-SNE of vectors of {run}: {text}, {len(names)} {what[1]}."
     return Picture(png(figure), alt, f"{text[0].upper()}{text[1:]}.")
+
+
+Placed = tuple[NDArray[Any], NDArray[Any], str, tuple[str, str]]
+
+
+def _placed(arrays: Mapping[str, NDArray[Any]]) -> Placed | None:
+    """Places, their labels, the condition they were seen under, and what points and labels are called."""
+    if "places" in arrays:
+        return arrays["places"], arrays["labels"], "", ("voxels", "structures")
+    if "vectors" not in arrays:
+        return None
+    from vesalius.anatomy.tsne import tsne  # heavy: not at import
+
+    shown = arrays.get("conditions", np.full(len(arrays["labels"]), ""))
+    condition = "all" if "all" in shown else str(shown[0]) if len(shown) else ""
+    chosen = np.flatnonzero(shown == condition)
+    chosen = chosen[np.sort(permutation(len(chosen), 0)[:POINTS])]
+    places = tsne(arrays["vectors"][chosen])
+    return None if places is None else (places, arrays["labels"][chosen], condition, ("patches", "landmarks"))
 
 
 def densities(run: str, arrays: Mapping[str, NDArray[Any]]) -> Picture | None:

@@ -1,8 +1,8 @@
 """Augmentations in a row: drawn one sample at a time on the host, applied to batches where the batch is.
 
 Nothing in `apply` is random, and no sample's result depends on its neighbours in the batch, bit for bit. On a CPU the
-samples go through the whole row one at a time, so that an image and its copies stay in the core's own cache; what is
-cheap but many (cosines, filter taps) is worked out for the whole batch before, in `terms`.
+samples go through the whole row one at a time (small ones a few), so that an image and its copies stay in the core's own
+cache; what is cheap but many (cosines, filter taps) is worked out for the whole batch before, in `terms`.
 """
 
 from abc import ABC, abstractmethod
@@ -13,11 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+TOGETHER = 2**17  # voxels that go through a row together on a CPU
+
 
 class Augmentation(ABC):
-    """One random change of an image; subclasses are small frozen dataclasses. `width` numbers say what is done to a sample."""
+    """One random change of an image; subclasses are small frozen dataclasses. `width` numbers say what is done to a sample.
 
-    width: int
+    social: whether `change` gives a sample the same bits in company as alone; only then a CPU takes small ones together.
+    """
+
+    social = False
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many numbers `draw` gives."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
@@ -55,10 +65,13 @@ def apply_all(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) 
     # An ordinary tensor, that a network may keep for its gradients; in numpy's memory, which comes in huge pages: fresh
     # small ones took a quarter of the time.
     out = torch.from_numpy(np.empty(tuple(x.shape), np.float32))
+    group = max(1, TOGETHER // max(1, x[:1].numel())) if all(a.social for a in augmentations) else 1
     with torch.inference_mode():  # a twelfth faster
-        singles = [[torch.split(term, 1) for term in ts] for ts in terms]
-        for i, (sample, done) in enumerate(zip(torch.split(x, 1), torch.split(out, 1), strict=True) if len(x) else ()):
-            done.copy_(_row(augmentations, sample.clone(), [[single[i] for single in ts] for ts in singles]))
+        groups = [[torch.split(term, group) for term in ts] for ts in terms]
+        for i, (some, done) in enumerate(
+            zip(torch.split(x, group), torch.split(out, group), strict=True) if len(x) else ()
+        ):
+            done.copy_(_row(augmentations, some.clone(), [[term[i] for term in ts] for ts in groups]))
     return out
 
 
@@ -71,6 +84,11 @@ def _row(augmentations: Sequence[Augmentation], x: Tensor, terms: Sequence[Seque
 def per_sample(values: Tensor, ndim: int) -> Tensor:
     """(B, *K) -> (B, *K, 1, ..., 1), `ndim` axes of 1 for the channel and space."""
     return values.view(*values.shape, *(1,) * ndim)
+
+
+def each(values: Tensor, ndim: int) -> Tensor | float:
+    """(B,) -> (B, 1, ..., 1) to go with a batch of `ndim` axes; of one sample its number, which is four times as fast."""
+    return float(values) if values.numel() == 1 else values.view(-1, *(1,) * (ndim - 1))
 
 
 def replace(x: Tensor, chosen: list[bool], change: Callable[..., Tensor], *terms: Tensor) -> Tensor:

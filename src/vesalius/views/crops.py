@@ -75,13 +75,23 @@ def cut(scan: Readable, box: Box, size: tuple[int, ...]) -> NDArray[Any]:
 
 def cut_all(scan: Readable, boxes: Sequence[Box], size: tuple[int, ...]) -> NDArray[Any]:
     """(N, C, *size): `cut` of every box, for boxes that overlap: their hull is read from disk once."""
+    whole = hull(boxes)
+    return cut_within(scan.read(whole), whole, boxes, size)
+
+
+def hull(boxes: Sequence[Box]) -> Box:
+    """The least box that holds all of `boxes`."""
     start = tuple(map(min, zip(*(box.start for box in boxes), strict=True)))
     stop = tuple(map(max, zip(*(box.stop for box in boxes), strict=True)))
-    hull = scan.read(Box(start, stop))
-    views = np.empty((len(boxes), len(hull), *size), hull.dtype)
+    return Box(start, stop)
+
+
+def cut_within(image: NDArray[Any], whole: Box, boxes: Sequence[Box], size: tuple[int, ...]) -> NDArray[Any]:
+    """(C, *whole.shape), the voxels of `whole` -> (N, C, *size): `cut` of every box, all of them within `whole`."""
+    views = np.empty((len(boxes), len(image), *size), image.dtype)
     for view, box in zip(views, boxes, strict=True):
-        within = (slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, start, strict=True))
-        view[...] = resize(hull[:, *within], size)
+        within = (slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, whole.start, strict=True))
+        view[...] = resize(image[:, *within], size)
     return views
 
 

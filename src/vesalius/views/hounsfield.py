@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vesalius.views.augment import Augmentation, replace
+from vesalius.views.augment import Augmentation, each, replace
 from vesalius.views.intensity import to_unit, uniform
 
 BLOCK = 16  # voxels that a CPU filters together: the fastest of 16, 32, 64
@@ -83,7 +83,7 @@ class BlurOrSharpen(Augmentation):
     def _sharpened(self, x: Tensor, sigma: Tensor, alpha: Tensor) -> Tensor:
         b = smooth(x, sigma, self.first[1])
         softer = smooth(b, torch.full_like(sigma[:1], self.second), self.second)
-        return b.lerp_(softer, -_each(alpha, x.ndim))
+        return b.lerp_(softer, -each(alpha, x.ndim))
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Noise(Augmentation):
 
     sigma: tuple[float, float] = (0.0, 30.0)
     p: float = 0.5
+    social = True
     width = 2
 
     def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
@@ -134,7 +135,7 @@ class Window(Augmentation):
 
     def change(self, x: Tensor, *terms: Tensor) -> Tensor:
         """(B, C, *S) HU -> (B, C, *S) in 0..1."""
-        low, width = (_each(term, x.ndim) for term in terms)
+        low, width = (each(term, x.ndim) for term in terms)
         return x.sub_(low).div_(width).clamp_(0, 1)
 
 
@@ -179,8 +180,3 @@ def _along(x: Tensor, axis: int, weights: Tensor, radius: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _distances(n: int, device: torch.device) -> Tensor:
     return torch.arange(n, device=device)
-
-
-def _each(values: Tensor, ndim: int) -> Tensor | float:
-    """(B,) -> (B, 1, ..., 1) to go with a batch of `ndim` axes; of one sample its number, which is four times as fast."""
-    return float(values) if values.numel() == 1 else values.view(-1, *(1,) * (ndim - 1))

@@ -42,6 +42,8 @@ class ToUnit(Augmentation):
     """`to_unit` as the first of a row, so that the float image is made where it is used. No parameters."""
 
     unit: str = "0..1"
+    window: tuple[float, float] = HU_WINDOW
+    social = True
     width = 0
 
     def draw(self, rng: np.random.Generator, ndim: int) -> tuple[float, ...]:
@@ -54,7 +56,7 @@ class ToUnit(Augmentation):
 
     def change(self, x: Tensor, *terms: Tensor) -> Tensor:
         """(B, C, *S) as stored -> (B, C, *S) float32 in 0..1."""
-        return to_unit(x, self.unit)
+        return to_unit(x, self.unit, self.window)
 
 
 def luminance(x: Tensor) -> Tensor:

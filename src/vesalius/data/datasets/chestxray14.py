@@ -6,9 +6,15 @@ boxes in `BBox_List_2017.csv` (984 boxes). No restriction on use; the NIH asks t
 
 Adam's group divides train_val into 75,312 for training and 11,212 for validation; its lists (name of image, then 14
 times 0 or 1) are not part of the download: give them as `train_list` and `val_list`.
+
+PCRLv2 has another train list (78,468 images): its first `ratio` is for pretraining, and the rest for fine-tuning; its list
+for the test is the one it validates with (11,219). 17,920 of the 25,596 official test images are in its train list, so its
+encoders have seen Adam's test: the two never mix. Lists without `ratio` that hold an official test image are refused, and
+with `ratio` the notes count them. `evaluate` finds patients of the test in the pretraining.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +56,8 @@ class Dataset(OnDisk):
     table, boxes: names (or patterns) of the CSV files below root. task: 14 `findings`, or `any`: one class, any of them.
     train_list, val_list: text files, one image a line (what follows its name is not read), in place of train_val.
     test_patients: a text file, one patient a line, who are the test in place of the official one.
+    ratio: PCRLv2's protocol, above 0 and below 1: pretrain is the first so many of train_list (rounded down), train the
+    rest, and test is val_list.
     """
 
     root: Path
@@ -59,12 +67,16 @@ class Dataset(OnDisk):
     train_list: Path | None = None
     val_list: Path | None = None
     test_patients: Path | None = None
+    ratio: float | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise SettingError(f"task {self.task!r}", remedy=near(self.task, TASKS, "Tasks"))
         if self.test_patients and (self.train_list or self.val_list):
             raise SettingError("test_patients and lists both say what the split is", remedy="Give one of them.")
+        if self.ratio is not None and not (0 < self.ratio < 1 and self.train_list and self.val_list):
+            reason = f"ratio={self.ratio} divides train_list, and val_list is its test"
+            raise SettingError(reason, remedy="Give both lists, and a ratio above 0 and below 1, such as 0.95.")
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -99,6 +111,7 @@ class Dataset(OnDisk):
         lists = [
             f"No {name}: there is no official split." for name in LISTS.values() if not (self.root / name).exists()
         ]
+        counts["official test images are in train_list: never test on them what it has trained"] = len(self._mixed())
         return (*(f"{n:,} {what}." for what, n in counts.items() if n), *lists)
 
     def patient(self, id: str, /) -> str:
@@ -151,13 +164,23 @@ class Dataset(OnDisk):
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Official, or as the options say; images that are present. {} unless both official lists are here.
 
-        train_val and test; train, val and test where lists are given; train and test where patients are.
+        train_val and test; train, val and test where lists are given, with ratio pretrain, train and test; train and test
+        where patients are. DataError: lists that hold official test images, without ratio.
         """
         if self.test_patients:
             train = exclude(self.ids, self.patient, locate(self.root, self.test_patients))
             return {"train": train, "test": tuple(sorted(set(self.ids) - set(train)))}
+        if self.ratio is not None and self.train_list and self.val_list:
+            names = self._names(locate(self.root, self.train_list))
+            cut = int(self.ratio * len(names))
+            last = self._listed(locate(self.root, self.val_list))
+            return {"pretrain": self._present_of(names[:cut]), "train": self._present_of(names[cut:]), "test": last}
         if self.train_list or self.val_list:
             test = Path(LISTS["test"]) if (self.root / LISTS["test"]).exists() else None
+            if mixed := self._mixed():
+                reason = f"{len(mixed):,} images of its lists are in {LISTS['test']}, such as {min(mixed)}"
+                remedy = "Lists of PCRLv2 need ?ratio=: its encoders are never tested on the official test."
+                raise DataError(reason, file=self.root, remedy=remedy)
             own = {"train": self.train_list, "val": self.val_list, "test": test}
             return {split: self._listed(locate(self.root, path)) for split, path in own.items() if path}
         official = {split: self.root / name for split, name in LISTS.items()}
@@ -165,13 +188,28 @@ class Dataset(OnDisk):
             return {}
         return {split: self._listed(path) for split, path in official.items()}
 
-    def _listed(self, path: Path) -> tuple[str, ...]:
-        """Images of a list that are present. DataError: it names one that is in no row of the table."""
-        names = {line.split()[0] for line in read_list(path)}
-        if unknown := sorted(names - set(self._rows)):
+    def _mixed(self) -> set[str]:
+        """Images of the lists for training that are in the official test."""
+        lists = [path for path in (self.train_list, None if self.ratio else self.val_list) if path]
+        test = self.root / LISTS["test"]
+        official = set(self._names(test)) if lists and test.exists() else set()
+        return official & {name for path in lists for name in self._names(locate(self.root, path))}
+
+    def _names(self, path: Path) -> list[str]:
+        """Images of a list, in its order. DataError: it names one that is in no row of the table."""
+        names = [line.split()[0] for line in read_list(path)]
+        if unknown := sorted(set(names) - set(self._rows)):
             remedy = near(unknown[0], list(self._rows), "Images")
             raise DataError(f"lists {unknown[0]!r}, which is not in the table", file=path, remedy=remedy)
-        return tuple(id for id in self.ids if id in names)
+        return names
+
+    def _listed(self, path: Path) -> tuple[str, ...]:
+        """Images of a list that are present. DataError as `_names`."""
+        return self._present_of(self._names(path))
+
+    def _present_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        listed = set(names)
+        return tuple(id for id in self.ids if id in listed)
 
 
 TASKS = ("findings", "any")

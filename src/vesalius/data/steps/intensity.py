@@ -107,7 +107,8 @@ class Narrow(Step):
 class Percentiles(Step):
     """Values on an arbitrary scale, such as MR's, to unit "0..1" as uint16: these percentiles of the image become 0 and 1.
 
-    An image whose unit is known stays as it is. nnU-Net and others clip MR at 0.5 and 99.5 %.
+    An image whose unit is known stays as it is. nnU-Net and others clip MR at 0.5 and 99.5 %. Of several channels, which
+    are modalities, each has a scale of its own.
     """
 
     low: float = 0.5
@@ -116,24 +117,32 @@ class Percentiles(Step):
     def fit(self, scan: Scan) -> Fit:  # noqa: D102
         if scan.unit != "arbitrary":
             return {}
-        lo, hi = np.percentile(scan.image, (self.low, self.high))
-        return {"lo": float(lo), "hi": float(hi), "dtype": str(scan.image.dtype)}
+        ends = np.percentile(scan.image, (self.low, self.high), axis=tuple(range(1, scan.image.ndim)))
+        lo, hi = ends[:, 0].tolist() if len(scan.image) == 1 else ends.tolist()
+        return {"lo": lo, "hi": hi, "dtype": str(scan.image.dtype)}
 
     def about(self, scan: Scan, fit: Fit) -> dict[str, Any]:  # noqa: D102
         return {"unit": "0..1"} if fit else {}
 
     def image(self, image: Array, fit: Fit) -> Array:
-        """A constant image becomes 0."""
+        """A constant channel becomes 0."""
         if not fit:
             return image
-        width = fit["hi"] - fit["lo"]
-        unit = (image.astype(np.float64) - fit["lo"]) / width if width > 0 else np.zeros(image.shape)
+        lo, width = _range(fit, image.ndim)
+        unit = np.divide(image.astype(np.float64) - lo, width, out=np.zeros(image.shape), where=width > 0)
         return np.asarray(np.rint(unit.clip(0, 1) * 65535), np.uint16)
 
     def image_back(self, image: Array, fit: Fit) -> Array:
         """To the original values within half a 65535th of the range; what lay outside it is lost."""
         if not fit:
             return image
-        values = fit["lo"] + image.astype(np.float64) / 65535 * (fit["hi"] - fit["lo"])
+        lo, width = _range(fit, image.ndim)
+        values = lo + image.astype(np.float64) / 65535 * width
         dtype = np.dtype(fit["dtype"])
         return np.asarray(np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype)
+
+
+def _range(fit: Fit, ndim: int) -> tuple[Array, Array]:
+    """Lowest value and width of each channel, (C or 1, 1, ...)."""
+    lo, hi = (np.reshape(fit[end], (-1, *(1,) * (ndim - 1))) for end in ("lo", "hi"))
+    return lo, hi - lo

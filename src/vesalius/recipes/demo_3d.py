@@ -1,0 +1,96 @@
+"""The main job on volumes in minutes: pretrain vox2vec on synthetic CT, then show that organs can be told by voxel vectors.
+
+Command: vesalius demo --3d, or vesalius run demo_3d. Hardware: two CPU cores are enough. Time: at most 5 minutes.
+What it shows: voxels of the organs of bodies never seen, each named by its nearest neighbours among voxels of other bodies
+(k-NN, by cosine), with the pretrained pyramid against the same network with random weights. What it does not show: bodies of
+one program look more alike than patients do, and organs of CT differ in HU, so that the raw voxels around a place name many
+of them too: the page shows these beside. It says nothing about patients.
+The paper's numbers: none at this size. It trained a pyramid of 47.6 million parameters on 6,550 CT for three days on an A100.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from vesalius.recipes.demo import cleared
+
+BODIES, UNSEEN = 48, 24
+FIRST = 200_000  # of the unseen bodies; those from 100,000 on served to choose the settings below
+VOXEL = 8  # mm: the trunk is 54 x 33 x 57 voxels
+ORGANS = (
+    "lung_right",
+    "lung_left",
+    "heart",
+    "aorta",
+    "spine",
+    "liver",
+    "spleen",
+    "kidney_right",
+    "kidney_left",
+)  # the trunk is all of them, and of trachea, clavicles and ribs few voxels are whole
+SETTINGS: dict[str, Any] = {
+    "backbone": "fpn8x4",  # 0.7 million parameters, vectors of 120 numbers
+    "spacing": (),  # as they are made
+    "holdout": 0.0,
+    "batch": 8,
+    "optim": {"lr": 2e-3, "warmup_epochs": 1.0, "schedule": "cosine"},  # 3e-4, constant, is for 100,000 steps
+    "method": {
+        "patch": (24, 24, 24),  # 192 mm: large enough to hold what lies around
+        "voxels": 200,  # of 1,000: the loss is a small part of the time either way
+    },
+}
+
+
+def main(
+    out: str = "runs/demo_3d",
+    seed: int = 0,
+    overwrite: bool = False,
+    bodies: int = BODIES,
+    unseen: int = UNSEEN,
+    epochs: int = 25,
+) -> None:
+    """Pretrain on synthetic volumes and measure what was learned.
+
+    Args:
+        out: folder of the run
+        seed: of the patches, the network and the measure
+        overwrite: delete what is in `out` first, if it is a run
+        bodies: how many to train on
+        unseen: how many others to measure on
+        epochs: how often each is seen, in a pair of patches
+    """
+    import vesalius
+
+    folder = cleared(out, overwrite)
+    begun = time.monotonic()
+    data = f"phantom:?ndim=3&voxel={VOXEL}&bodies={bodies}"
+    encoder = vesalius.pretrain("vox2vec", data, out=folder, **{**SETTINGS, "seed": seed, "epochs": epochs})
+    print(f"\npretrained in {(time.monotonic() - begun) / 60:.1f} minutes: {encoder}")
+    print(measure(encoder, seed, folder, unseen))
+    from vesalius.report.command import write
+
+    print(f"what it knows of the body, as a page: {write([folder], folder / 'report.html')}")
+
+
+def measure(encoder: Path, seed: int, folder: Path, unseen: int) -> str:
+    """Organ voxels of unseen bodies, rows into results.jsonl; and the sentence that says whether they were named better."""
+    from vesalius import results, statistics
+    from vesalius.anatomy.command import measure as look
+    from vesalius.chance import generator
+
+    data = f"phantom:?ndim=3&voxel={VOXEL}&bodies={unseen}&first={FIRST}"
+    # A fixed key: these patients are nobody, and the rows of several seeds must name the same bodies.
+    path = look(
+        {"trained": encoder}, data, folder, measures=("organs",), conditions=("upright",), structures=ORGANS, seed=seed,
+        key=b"synthetic",
+    )  # fmt: skip
+    rows = results.select(results.read(path), measure="organs", name="knn_accuracy", condition="upright")
+    trained, random = (results.select(rows, run=run) for run in ("trained", "random"))
+    difference = statistics.compare(trained, random, generator(0))
+    one, other = (sum(row.value for row in some) / len(some) for some in (trained, random))
+    verdict = "it learned" if difference.low > 0 else "no gain shown"
+    return (
+        f"voxels of {len(ORGANS)} organs of {unseen} unseen synthetic bodies, named by k-NN (k=5): "
+        f"pretrained {one:.3f}, random weights {other:.3f}; difference {difference.value:+.3f} "
+        f"(95 % interval over bodies {difference.low:+.3f} to {difference.high:+.3f}): {verdict}"
+    )

@@ -1,0 +1,207 @@
+"""Large crops of a scan, and small ones: which boxes, and their voxels at the sizes the network sees (PCRLv2).
+
+A rule says which boxes. `MultiCrop` takes large and small ones anywhere, by their share of the image (PCRLv2 in 2-D).
+`SubCrops` takes two large ones of listed sizes that overlap, and small ones within the hull of both (PCRLv2 in 3-D). Both
+work in 2-D and in 3-D. Of a list of sizes and of a margin, 2-D takes the first two sides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesalius.errors import DataError
+from vesalius.space.box import Box
+from vesalius.views.crops import Readable, cut_within, hull, random_resized_box
+
+AIR = -150.0  # HU, below which a voxel is air: the reference code of PCRLv2
+DARK = 0.05  # of 0..1, below which a voxel is as good as air: ours
+TRIES = 30  # at boxes that hold enough, and not too much, tissue
+PAIRS, ROUNDS = 256, 100  # pairs of boxes that are drawn at once; how often
+
+Sides = tuple[int, ...]
+
+
+class Measured(Readable, Protocol):
+    """What nested crops need of a cached scan."""
+
+    @property
+    def unit(self) -> str:
+        """Of the stored values."""
+        ...
+
+
+class Rule(Protocol):
+    """Which boxes of a scan of `shape` are cut."""
+
+    def large(self, rng: np.random.Generator, shape: Sides) -> tuple[Box, Box]:
+        """Two large boxes."""
+        ...
+
+    def small(self, rng: np.random.Generator, shape: Sides, large: Sequence[Box]) -> Box:
+        """A small box."""
+        ...
+
+    def inside(self, shape: Sides) -> float:
+        """The least share of a large box that the scan has; 1 where none is clamped."""
+        ...
+
+
+@dataclass(frozen=True)
+class MultiCrop:
+    """Random resized crops anywhere, of a share of the image within these: the reference code's in 2-D."""
+
+    scale: tuple[float, float] = (0.3, 1.0)
+    small_scale: tuple[float, float] = (0.05, 0.3)
+
+    def large(self, rng: np.random.Generator, shape: Sides) -> tuple[Box, Box]:
+        """Two boxes, independent of each other."""
+        whole = Box.whole(shape)
+        return random_resized_box(rng, whole, self.scale), random_resized_box(rng, whole, self.scale)
+
+    def small(self, rng: np.random.Generator, shape: Sides, large: Sequence[Box]) -> Box:
+        """A box anywhere in the scan."""
+        return random_resized_box(rng, Box.whole(shape), self.small_scale)
+
+    def inside(self, shape: Sides) -> float:
+        """1: a share of an image is always within it."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class SubCrops:
+    """Two large boxes of listed sizes that overlap, and small ones anywhere within their hull; all in voxels.
+
+    The defaults are the reference code's in 3-D, at 1 mm, but for `beyond`: its small boxes may reach 3 voxels out of the
+    hull, and so out of the scan; here at most to the scan's border. A side of a box that the scan does not have is
+    clamped to the scan's; a margin that leaves the box no room is a quarter of the room there is.
+    """
+
+    sizes: tuple[Sides, ...] = ((96, 96, 64), (96, 96, 96), (112, 112, 64), (64, 64, 32))
+    margin: Sides = (70, 70, 15)  # of the scan, on either side, in which no large box lies
+    least_iou: float = 0.3
+    small_sizes: tuple[Sides, ...] = ((32, 32, 16), (16, 16, 16), (32, 32, 32), (8, 8, 8))
+    beyond: int = 0
+
+    def large(self, rng: np.random.Generator, shape: Sides) -> tuple[Box, Box]:
+        """Sizes and places drawn evenly and apart, until the intersection is over `least_iou` of the union.
+
+        The law of one try after the other, many tries at once. After 25,600 in vain (none are, in practice) the second
+        is the first.
+        """
+        sides = np.minimum([size[: len(shape)] for size in self.sizes], shape)  # (sizes, ndim)
+        free = shape - sides
+        margin = np.array(self.margin[: len(shape)])
+        edge = np.where(2 * margin <= free, margin, free // 4)
+        for _ in range(ROUNDS):
+            which = rng.integers(len(sides), size=(PAIRS, 2))
+            start = edge[which] + rng.integers((free - 2 * edge)[which] + 1)  # (PAIRS, 2, ndim)
+            stop = start + sides[which]
+            shared = (stop.min(1) - start.max(1)).clip(0).prod(1)
+            union = sides[which].prod(2).sum(1) - shared
+            accepted = np.flatnonzero(shared > self.least_iou * union)
+            if len(accepted):
+                break
+        pair = accepted[0] if len(accepted) else 0
+        first, second = (
+            Box(tuple(a), tuple(b)) for a, b in zip(start[pair].tolist(), stop[pair].tolist(), strict=True)
+        )
+        return first, second if len(accepted) else first
+
+    def small(self, rng: np.random.Generator, shape: Sides, large: Sequence[Box]) -> Box:
+        """A size drawn evenly, then any place within the hull of `large` (and `beyond`) as likely as another."""
+        around = hull(large)
+        start = tuple(max(0, a - self.beyond) for a in around.start)
+        stop = tuple(min(n, b + self.beyond) for b, n in zip(around.stop, shape, strict=True))
+        size = self.small_sizes[int(rng.integers(len(self.small_sizes)))][: len(shape)]
+        room = Box(start, stop)
+        return room.place(rng, tuple(map(min, size, room.shape)))
+
+    def inside(self, shape: Sides) -> float:
+        """The least share of a listed size that fits into the scan."""
+        sizes = [size[: len(shape)] for size in self.sizes]
+        return min(float(np.prod(np.minimum(size, shape) / size)) for size in sizes)
+
+
+def nested_crops(
+    rng: np.random.Generator,
+    scan: Measured,
+    rule: Rule,
+    size: Sides,
+    small_size: Sides,
+    small: int = 6,
+    tissue: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, NDArray[Any]]:
+    """Two large crops and `small` small ones, as stored, by `rule`; drawn anew until either large one holds enough tissue.
+
+    globals (2, C, *size), locals (L, C, *small_size) in the stored type; global_boxes (2, 2 ndim), locals_boxes
+    (L, 2 ndim) int32, start and stop in the scan's voxels; inside () float32, the least share of a large box that the scan
+    has (1 where none is clamped); tissue () float32, the lesser share of the two large crops that is not air.
+
+    tissue: the least and the largest share of a large crop that is not air, at the size the network sees. (0, 1) takes
+    all. After 30 tries in vain, the boxes that came nearest. DataError where tissue is asked for and there was none in
+    any of them.
+    """
+    tries = (_try(rng, scan, rule, size, small, tissue) for _ in range(TRIES))
+    best: _Try | None = None
+    for one in tries:
+        best = one if best is None or one.amiss < best.amiss else best
+        if not best.amiss:
+            break
+    assert best is not None
+    if tissue[0] > 0 and not best.tissue:
+        raise DataError(
+            f"holds nothing but air wherever {TRIES} pairs of crops were cut",
+            file=getattr(scan, "path", None),
+            remedy="Leave the image out, or look at its unit: air is below -150 HU, or below 0.05 of 0..1.",
+        )
+    return {
+        "globals": best.views,
+        "locals": cut_within(best.image, best.whole, best.small, small_size),
+        "global_boxes": np.stack([box.array() for box in best.large]),
+        "local_boxes": np.array([box.array() for box in best.small], np.int32).reshape(-1, 2 * len(size)),
+        "inside": np.array(rule.inside(scan.shape), np.float32),
+        "tissue": np.array(best.tissue, np.float32),
+    }
+
+
+@dataclass(frozen=True)
+class _Try:
+    """Boxes, what was read of the scan, the large crops at their size, the lesser share of tissue, and how far it is off."""
+
+    large: Sequence[Box]
+    small: Sequence[Box]
+    whole: Box
+    image: NDArray[Any]
+    views: NDArray[Any]
+    tissue: float
+    amiss: float
+
+
+def _try(
+    rng: np.random.Generator, scan: Measured, rule: Rule, size: Sides, small: int, tissue: tuple[float, float]
+) -> _Try:
+    large = rule.large(rng, scan.shape)
+    inner = [rule.small(rng, scan.shape, large) for _ in range(small)]
+    whole = hull([*large, *inner])
+    image = scan.read(whole)
+    views = cut_within(image, whole, large, size)
+    shares = [tissue_share(view, scan.unit) for view in views]
+    amiss = max(0.0, tissue[0] - min(shares), max(shares) - tissue[1])
+    return _Try(large, inner, whole, image, views, min(shares), amiss)
+
+
+def tissue_share(image: NDArray[Any], unit: str) -> float:
+    """(C, *S) as stored -> the share of voxels, 0..1, that are not air in every channel.
+
+    In 3-D air right below tissue on the last axis counts half, as in the reference code (which looks at three slices, and
+    weighs them 1, 1/2 and 0).
+    """
+    least = AIR if unit == "HU" else DARK * (np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1)
+    tissue: NDArray[Any] = np.any(image >= least, axis=0)
+    share = tissue.mean()
+    if tissue.ndim == 3:
+        share += 0.5 * (tissue[..., 1:] & ~tissue[..., :-1]).sum() / tissue.size
+    return float(share)

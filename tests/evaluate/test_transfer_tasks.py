@@ -1,0 +1,133 @@
+"""PCRLv2's tasks end to end on fakes: leaks of its lists, nodules with CPM, four modalities on an encoder of one channel."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import brats18, chestxray14, luna16
+from vesalius import checkpoint, results, zoo
+from vesalius.checkpoint import Card
+from vesalius.data.datasets import open_dataset
+from vesalius.data.prepare import steps_for, steps_to_json
+from vesalius.data.steps import Canonical, Dimensions, Spacing, Step
+from vesalius.errors import DataError
+from vesalius.evaluate.command import evaluate
+from vesalius.evaluate.froc import RATES
+from vesalius.evaluate.leakage import Guard
+from vesalius.evaluate.repeats import Plan
+from vesalius.evaluate.study import Study
+from vesalius.train.run import configure
+from vesalius.train.sources import open_sources
+from vesalius.zoo import Loaded
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def encoder(path: Path, steps: Sequence[Step], **about: Any) -> Path:
+    """A small random encoder of volumes with one channel, as a run writes it."""
+    torch.manual_seed(0)
+    backbone = zoo.build("unet4x2", 3, 1)
+    card = Card(zoo.description("unet4x2", backbone), prepare=steps_to_json(steps), **about)
+    checkpoint.write(path, backbone.state_dict(), card)
+    return path
+
+
+# Leaks
+
+
+def pretrained(folder: Path, spec: str) -> Path:
+    """The folder of a run, as if it had been pretrained on `spec`: who its patients are comes from the loader of training."""
+    run = configure("moco", {"data": (spec,), "size": 32, "holdout": 0.0, "cache": str(folder / "cache")})
+    sources = open_sources(run)
+    encoder(folder / "encoder.safetensors", steps_for(3), data=sources.facts)
+    (folder / "patients.json").write_text(json.dumps(sources.patients))
+    return folder
+
+
+def test_an_encoder_of_the_ratio_lists_is_not_tested_on_the_official_test(tmp_path: Path) -> None:
+    root = chestxray14.write(tmp_path / "nih")
+    names = [row.split(",")[0] for row in chestxray14.ROWS]
+    (root / "train.txt").write_text("\n".join((names[3], names[0], names[1])))
+    (root / "valid.txt").write_text(names[2])
+    lists = f"chestxray14:{root}?ratio=0.4&train_list=train.txt&val_list=valid.txt"
+    run = pretrained(tmp_path / "run", f"{lists}&only=pretrain")
+    official = open_dataset(f"chestxray14:{root}")
+    with pytest.raises(DataError, match="1 of 1 patients of test were in its pretraining"):
+        Guard({"run": run}, official, official.splits()["test"], ("train_val", "test"))
+    own = open_dataset(lists)
+    assert Guard({"run": run}, own, own.splits()["test"], ("train", "test")).stamp("run", [], []) == ""
+
+
+@pytest.mark.parametrize(("seen", "asked"), [("lidc_idri", "luna16"), ("msd", "brats18")])
+def test_the_same_scans_under_other_names_are_said(
+    tmp_path: Path, seen: str, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = encoder(tmp_path / "run" / "encoder.safetensors", steps_for(3), data=[{"dataset": seen}]).parent
+    (run / "patients.json").write_text(
+        json.dumps({"key": "00", "sources": [{"dataset": seen, "train": [], "watch": []}]})
+    )
+    data = open_dataset(f"{asked}:{(luna16 if asked == 'luna16' else brats18).write(tmp_path / 'root')}")
+    Guard({"run": run}, data, data.ids, ("train", "test"))
+    assert f"{asked} and {seen} share images under other names" in capsys.readouterr().err
+
+
+# Nodules
+
+
+def test_nodules_are_classified_with_auc_and_cpm(tmp_path: Path) -> None:
+    root = luna16.write(tmp_path / "root")
+    steps = (Dimensions(3), Canonical(), Spacing((3.0, 3.0, 3.0), upsample=True))
+    run = encoder(tmp_path / "encoder.safetensors", steps)
+    spec = f"luna16:{root}?task=candidates&negatives=0"
+    settings = {"size": 8, "steps": 2, "batch": 4}
+    study = Study(spec, "finetune", plan=Plan(draws=1), settings=settings)
+    rows = results.read(evaluate([run], tmp_path / "out", study))
+    assert [(row.name, row.structure) for row in rows] == [("auc", "nodule"), ("ap", "nodule"), ("cpm", "nodule")]
+    with np.load(tmp_path / "out" / rows[0].artefact) as arrays:
+        label, score = arrays["label"], arrays["score"]
+    assert len(label) == luna16.DARK + 1  # of one scan with two nodules, one of which has a candidate
+    above = float((score[label == 0] > score[label == 1][0]).sum())
+    expected = np.where(np.array(RATES) >= above, 0.5, 0.0).mean()
+    assert rows[2].value == pytest.approx(expected)
+
+
+# Modalities
+
+
+@pytest.mark.parametrize(("name", "ndim"), [("unet4x2", 3), ("fpn4x2", 3), ("resnet18", 2)])
+def test_an_image_that_is_the_same_in_all_channels_gives_the_features_of_the_grey_one(name: str, ndim: int) -> None:
+    torch.manual_seed(0)
+    backbone = zoo.build(name, ndim, 1, [0.3], [0.5]).eval()
+    loaded = Loaded(backbone, Card(zoo.description(name, backbone)))
+    wide = zoo.widened(loaded, 4)
+    grey = torch.rand(1, 1, *(32 if ndim == 2 else 8,) * ndim)
+    four = grey.expand(-1, 4, *(-1,) * ndim)
+    for a, b in zip(backbone(grey), wide.backbone(four), strict=True):
+        torch.testing.assert_close(a, b)
+    apart = four * torch.arange(1, 5).view(1, 4, *(1,) * ndim)
+    torch.testing.assert_close(wide.backbone(apart)[-1], wide.backbone(apart.flip(1))[-1])  # all channels weigh alike
+    assert zoo.description(name, wide.backbone) == wide.card.backbone
+    assert loaded.card.backbone["in_channels"] == 1
+    assert zoo.widened(loaded, 1) is loaded
+    assert zoo.widened(wide, 3) is wide
+
+
+def test_four_modalities_are_segmented_by_an_encoder_of_one_channel(tmp_path: Path) -> None:
+    root = brats18.write(tmp_path / "root")
+    for part, names in (("train", list(brats18.HOMES)[:3]), ("test", list(brats18.HOMES)[3:])):
+        (root / f"{part}.txt").write_text("\n".join(names))
+    run = encoder(tmp_path / "one.safetensors", steps_for(3))
+    settings = {"steps": 1, "batch": 2, "patch": (8, 8, 8), "head": "unet"}
+    spec = f"brats18:{root}?train_list=train.txt&test_list=test.txt"
+    study = Study(spec, "finetune", plan=Plan(draws=1), settings=settings, save=True)
+    rows = results.read(evaluate([run, "scratch"], tmp_path / "out", study))
+    assert {(row.run, row.structure) for row in rows} == {
+        (name, structure) for name in ("one", "scratch") for structure in ("whole tumour", "tumour core")
+    } | {(row.run, row.structure) for row in rows if row.structure == "enhancing tumour"}
+    saved = checkpoint.describe(next((tmp_path / "out" / "networks").glob("one-*")))
+    assert saved.backbone["in_channels"] == 4

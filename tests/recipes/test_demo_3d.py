@@ -1,0 +1,43 @@
+"""The demo on volumes, at a size that says nothing about learning."""
+
+import re
+
+import pytest
+
+from vesalius import results
+from vesalius.data.cache import key_hash
+from vesalius.errors import SettingError
+from vesalius.recipes import demo_3d
+from vesalius.recipes.demo import cleared
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """Voxels of 12 mm, two organs, a pyramid of two levels."""
+    monkeypatch.setenv("VESALIUS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(demo_3d, "VOXEL", 12)
+    monkeypatch.setattr(demo_3d, "ORGANS", ("liver", "heart"))
+    small = {"backbone": "fpn2x2", "batch": 2, "workers": 0, "method": {"patch": (8, 8, 8), "voxels": 20}}
+    monkeypatch.setattr(demo_3d, "SETTINGS", {**demo_3d.SETTINGS, **small})
+    return tmp_path / "run"
+
+
+def test_it_ends_with_a_page_and_a_sentence_of_what_is_in_the_rows(tiny, capsys):
+    demo_3d.main(str(tiny), bodies=2, unseen=3, epochs=1)
+    rows = results.select(results.read(tiny / results.FILE), name="knn_accuracy", condition="upright")
+    said = re.search(r"pretrained (\S+), random weights (\S+); difference", capsys.readouterr().out)
+    unseen = {key_hash(b"synthetic", f"body{demo_3d.FIRST + k}") for k in range(3)}
+    for run, mean in zip(("trained", "random"), said.groups(), strict=True):
+        own = results.select(rows, run=run)
+        assert {row.patient for row in own} == unseen
+        assert float(mean) == pytest.approx(sum(row.value for row in own) / 3, abs=6e-4)
+    assert "Voxels of organs" in (tiny / "report.html").read_text()
+
+
+def test_what_is_no_run_is_not_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(SettingError, match="not a run"):
+        cleared(str(tmp_path), overwrite=True)
+    assert cleared(str(tmp_path), overwrite=False) == tmp_path
+    (tmp_path / "config.json").write_text("{}")
+    assert not cleared(str(tmp_path), overwrite=True).exists()
