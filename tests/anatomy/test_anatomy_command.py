@@ -11,7 +11,8 @@ from PIL import Image
 
 from fakes.command import vesalius
 from vesalius import checkpoint, results, zoo
-from vesalius.anatomy.command import CONTROLS, MEASURES, contestants, measure
+from vesalius.anatomy.command import MEASURES, measure
+from vesalius.anatomy.contestants import CONTROLS, contestants
 from vesalius.anatomy.embedders import embedder
 from vesalius.anatomy.observe import Config, observe
 from vesalius.anatomy.sight import vectors_at

@@ -12,7 +12,8 @@ from fakes import voxels
 from fakes.coded import Coded
 from vesalius import features, results, zoo
 from vesalius.anatomy import landmarks, levels
-from vesalius.anatomy.command import contestants, measure
+from vesalius.anatomy.command import measure
+from vesalius.anatomy.contestants import contestants
 from vesalius.anatomy.embedders import Placed, VoxelVectors, unit
 from vesalius.anatomy.field import Lattice, peaks
 from vesalius.anatomy.marked import marked

@@ -55,7 +55,8 @@ def test_vectors_at_the_landmarks_of_the_data_or_at_points_of_a_file(tiny_run: P
     (tmp_path / "points.csv").write_text("\n".join(["image,name,x,y", *rows]))
     given = embed(tiny_run, PHANTOM, tmp_path / "given.npz", "--kind", "points", "--points", tmp_path / "points.csv")
     assert own.keys() == given.keys()
-    assert all(np.array_equal(own[name], given[name]) for name in own)
+    for name in own:  # NaN: radiographs do not say where they lay
+        np.testing.assert_array_equal(own[name], given[name])
     loaded, image = first(tiny_run)
     name, at = next(iter(landmarks[dataset.ids[0]].items()))
     vector = features.at_points(loaded.backbone, image[0], at[None], level=-1)[0]
