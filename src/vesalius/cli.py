@@ -16,8 +16,8 @@ Words = list[str]
 
 
 def demo(words: Words) -> None:
-    """the main job on synthetic bodies, in minutes: pretrain Adam, then show that it learned"""
-    run(["demo", *words])
+    """the main job on synthetic bodies, in minutes: pretrain Adam (--3d: vox2vec), then show that it learned"""
+    run(["demo_3d" if "--3d" in words else "demo", *(word for word in words if word != "--3d")])
 
 
 def inspect(words: Words) -> None:

@@ -65,11 +65,17 @@ def test_it_learns_to_find_the_ball_in_volumes_never_seen():
 def test_same_seed_same_losses_and_unknown_structures_count_nowhere():
     backbone = zoo.build("fpn4x2", 3, 1)
     one, two = (
-        train(built(backbone, 2, "linear", 1), [volume(0)], ["ball", "other"], replace(SMALL, frozen=1.0), 5)
+        train(
+            built(backbone, 2, replace(SMALL, head="linear"), 1),
+            [volume(0)],
+            ["ball", "other"],
+            replace(SMALL, frozen=1.0),
+            5,
+        )
         for _ in range(2)
     )
     assert one == two
-    alone, fresh = (built(backbone, 2, "linear", 1) for _ in range(2))
+    alone, fresh = (built(backbone, 2, replace(SMALL, head="linear"), 1) for _ in range(2))
     train(alone, [volume(0)], ["ball", "other"], replace(SMALL, frozen=1.0), 5)
     learned, before = alone.head.levels[0].weight, fresh.head.levels[0].weight
     assert torch.equal(learned[1], before[1])

@@ -11,6 +11,7 @@ from vesalius.chance import generator
 from vesalius.evaluate import patches, whole
 from vesalius.evaluate.metrics import dice
 from vesalius.evaluate.patches import Config
+from vesalius.evaluate.study import Study
 
 CONFIG = Config(patch=(12, 12, 8), steps=2, batch=3, whole=True, frozen=1.0, head="linear")
 
@@ -70,3 +71,14 @@ def test_it_finds_the_ball_and_learns_the_same_from_the_same_seed():
     assert np.array_equal(first, again)
     assert dice(first[0] > 0.5, volume(8).mask[0]) > 0.6  # 0 before training
     assert study.places[0].keys() == places(volume(0)).keys()
+
+
+def test_a_linear_head_on_one_level_learns_from_no_other():
+    torch.manual_seed(0)
+    one = replace(CONFIG, levels=(2,))
+    probe = whole.Probe(zoo.build("fpn4x3", 3, 1).eval(), [volume(0)], [volume(1)], ["ball"], one)
+    outcome = probe.run([0], 3)
+    assert outcome.parameters == 16 + 1
+    coarse = next(iter(outcome.predictions))[0][:, :16]  # air follows
+    assert np.array_equal(coarse[:4, :4, :4], np.full((4, 4, 4), coarse[0, 0, 0]))
+    assert Study("phantom:", "linear", settings={"levels": (0, 2)}).called("run") == "run level 0+2"

@@ -43,6 +43,7 @@ def evaluate_command(
     patch: tuple[int, ...] | None = None,
     head: str | None = None,
     skips: bool | None = None,
+    levels: tuple[int, ...] | None = None,
     blend: str | None = None,
     whole: bool | None = None,
     steps: int | None = None,
@@ -73,11 +74,12 @@ def evaluate_command(
         metrics: of masks: dice, iou, hd95, surface_dice
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
-        size: side at which the network sees 2-D images, px; this and the next eleven: default is the protocol's own
+        size: side at which the network sees 2-D images, px; this and the next twelve: default is the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
         head: on an encoder of volumes that is fine-tuned: linear, nonlinear or unet
         skips: connections from the encoder into the decoder of a U-Net
+        levels: of the pyramid that a linear head looks at, 0 the finest; default: all. The run's name then says which
         blend: of windows that slide over volumes: central, gaussian or constant
         whole: probes of volumes learn from features of whole volumes, computed once, in place of patch by patch
         steps: of training
@@ -90,8 +92,8 @@ def evaluate_command(
         allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
     given = {
-        "size": size, "window": window, "patch": patch, "head": head, "skips": skips, "blend": blend, "whole": whole,
-        "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
+        "size": size, "window": window, "patch": patch, "head": head, "skips": skips, "levels": levels, "blend": blend,
+        "whole": whole, "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
     }  # fmt: skip
     study = Study(
         data, protocol, train=train, test=test, structures=structures, classes=classes,
@@ -117,8 +119,9 @@ def evaluate(runs: Runs, out: Path, study: Study) -> Path:
     for one in some:
         pool, test = read(one.loaded.steps)
         row = Row(
-            measure="finetune" if study.protocol == "scratch" else study.protocol, name="", value=0.0, run=one.name,
-            data=about.name if about else "", split="folds" if study.plan.folds else study.test,
+            measure="finetune" if study.protocol == "scratch" else study.protocol, name="", value=0.0,
+            run=study.called(one.name), data=about.name if about else "",
+            split="folds" if study.plan.folds else study.test,
             leak=guard.stamp(one.name, pool, test),
         )  # fmt: skip
         trainings.of(one.seeing(len(pool[0].pixels)), pool, test, row)

@@ -26,11 +26,10 @@ from vesalius.evaluate import segmentation
 from vesalius.evaluate.outcome import Outcome
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
-from vesalius.models.heads import LinearHead, NonLinearHead, WithHead, spread
+from vesalius.models.heads import HEADS, LinearHead, NonLinearHead, WithHead, dense_head, spread
 from vesalius.progress import shower
 from vesalius.settings import least
 
-HEADS: dict[str, type[LinearHead] | type[NonLinearHead]] = {"linear": LinearHead, "nonlinear": NonLinearHead}
 CHUNK = 16  # images that are fp32 and in memory at once, while features are computed
 
 
@@ -39,7 +38,7 @@ class Config:
     """size: side at which the encoder sees images, px. head: linear or nonlinear. steps: of the head; vox2vec makes 45,000.
 
     lr: of Adam, constant: vox2vec's; for so few steps a linear head wants ten times that. batch: images a step, at most as
-    many as are labelled.
+    many as are labelled. levels: of the pyramid that a linear head looks at; all if none is named.
     """
 
     size: int = 224
@@ -47,6 +46,7 @@ class Config:
     steps: int = 1000
     batch: int = 8
     lr: float = 3e-4
+    levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         least(self, 1, "size", "steps", "batch")
@@ -82,8 +82,7 @@ class Probe:
         """An untrained head: the same for every encoder of the same channels."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            of = self.backbone
-            return HEADS[self.config.head](of.channels, self.outputs, of.ndim, of.strides)
+            return dense_head(self.config.head, self.backbone, self.outputs, self.config.levels)
 
     def train(self, head: LinearHead | NonLinearHead, own: Sequence[int], seed: int) -> list[float]:
         """`head` learns in place; the loss of every step."""

@@ -13,11 +13,10 @@ from vesalius.data.prepare import steps_from_json
 from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.evaluate import patches
-from vesalius.evaluate.dense import HEADS
 from vesalius.evaluate.repeats import Repeat
 from vesalius.features.subjects import Subject
 from vesalius.models.decoder import UNet
-from vesalius.models.heads import WithHead
+from vesalius.models.heads import HEADS, LinearHead, WithHead, dense_head
 from vesalius.settings import to_dict
 
 KIND = "segmentation"
@@ -152,7 +151,9 @@ def network_file(source: Path) -> Path:
 def _decoder(network: UNet | WithHead) -> dict[str, Any]:
     """What the card says of the decoder, enough to build it: of a U-Net, one width a level, finest last; of a head, which."""
     if isinstance(network, WithHead):
-        return {"head": next(name for name, kind in HEADS.items() if isinstance(network.head, kind))}
+        if isinstance(network.head, LinearHead):
+            return {"head": "linear", "levels": list(network.head.chosen)}
+        return {"head": "nonlinear"}
     blocks = [*network.blocks, network.final]
     return {"widths": [block.layers[0].out_channels for block in blocks], "skips": network.skips}
 
@@ -164,8 +165,11 @@ def _described(card: Card, path: Path) -> UNet | WithHead:
         decoder = card.config["decoder"]
         if "head" in decoder:
             backbone = zoo.build(**encoder)
-            head = HEADS[decoder["head"]](backbone.channels, len(card.classes), backbone.ndim, backbone.strides)
-            return WithHead(backbone, head)
+            if decoder["head"] not in HEADS:
+                raise ValueError(f"no head is called {decoder['head']}")
+            return WithHead(
+                backbone, dense_head(decoder["head"], backbone, len(card.classes), decoder.get("levels", ()))
+            )
         widths, skips = [int(width) for width in decoder["widths"]], bool(decoder["skips"])
         if not card.classes or not widths or int(card.config["size"]) < 1:
             raise ValueError("no structures, no widths or no size")

@@ -25,7 +25,6 @@ from vesalius.data.splits import holdout
 from vesalius.data.steps import Step
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError
-from vesalius.evaluate.dense import HEADS
 from vesalius.evaluate.leakage import Pretraining, seen
 from vesalius.evaluate.metrics import measured
 from vesalius.evaluate.patches import Config, batch, voxels
@@ -34,7 +33,7 @@ from vesalius.features import evaluating
 from vesalius.features.subjects import Subject, load
 from vesalius.losses.dice import entropy_and_dice
 from vesalius.methods.step import Progress
-from vesalius.models.heads import spread
+from vesalius.models.heads import HEADS, spread
 from vesalius.progress import say, shower
 
 See = Callable[[Tensor], list[Tensor]]  # images (B, C, *S) in 0..1 -> the pyramid, fp32, finest first, without gradient

@@ -32,7 +32,7 @@ from vesalius.evaluate.windows import slide
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
 from vesalius.models.decoder import UNet
-from vesalius.models.heads import LinearHead, NonLinearHead, WithHead, spread
+from vesalius.models.heads import WithHead, dense_head, spread
 from vesalius.settings import least
 from vesalius.space.box import Box
 from vesalius.views.overlap import box_around
@@ -43,7 +43,8 @@ class Config:
     """patch: sides, voxels. head: what stands on the encoder. frozen: share of the steps in which it alone learns; 1: a probe.
     ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth. near: share of patches round a
     voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a probe's features are of whole volumes,
-    computed once (see `whole`); patches and windows are cut from these. skips: connections into the decoder of head unet."""
+    computed once (see `whole`); patches and windows are cut from these. skips: connections into the decoder of head unet.
+    levels: of the pyramid that a linear head looks at; all if none is named."""
 
     patch: tuple[int, ...] = (128, 128, 32)
     head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
@@ -57,6 +58,7 @@ class Config:
     overlap: float = 0.5
     whole: bool = False
     skips: bool = True
+    levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         least(self, 1, "patch", "steps", "batch")
@@ -76,22 +78,21 @@ class Patches:
 
     def run(self, own: Sequence[int], seed: int) -> Outcome:
         """Train on the volumes `own` of the pool; the head's first weights follow from `seed`, for every encoder."""
-        network = built(self.backbone, len(self.names), self.config.head, seed, self.config.skips)
+        network = built(self.backbone, len(self.names), self.config, seed)
         train(network, [self.pool[i] for i in own], self.names, self.config, seed)
         learned = network.parameters() if self.config.frozen < 1 else rest(network)
         found = predict(network, self.test, self.config)
         return Outcome(found, sum(p.numel() for p in learned), network)
 
 
-def built(backbone: Any, outputs: int, head: str, seed: int, skips: bool = True) -> Any:
+def built(backbone: Any, outputs: int, config: Config, seed: int) -> Any:
     """A copy of `backbone` under a fresh head whose weights follow from `seed`: (B, C, *S) -> logits (B, K, *S)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         own = copy.deepcopy(backbone)
-        if head == "unet":
-            return UNet(own, outputs, skips=skips)
-        kind = LinearHead if head == "linear" else NonLinearHead
-        return WithHead(own, kind(own.channels, outputs, own.ndim, own.strides))
+        if config.head == "unet":
+            return UNet(own, outputs, skips=config.skips)
+        return WithHead(own, dense_head(config.head, own, outputs, config.levels))
 
 
 def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Config, seed: int) -> list[float]:

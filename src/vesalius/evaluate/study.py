@@ -31,6 +31,11 @@ class Study:
     save: bool = False
     allow_leak: bool = False
 
+    def called(self, run: str) -> str:
+        """What `run` is called in the rows: a head that looks at some levels alone is another contestant."""
+        levels = self.settings.get("levels")
+        return f"{run} level {'+'.join(map(str, levels))}" if levels else run
+
     def __post_init__(self) -> None:
         if self.protocol not in protocols.PROTOCOLS:
             raise settings.unknown(self.protocol, self.protocol, protocols.PROTOCOLS, "protocol")

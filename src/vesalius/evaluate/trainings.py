@@ -75,9 +75,9 @@ class Trainings:
         maker, config = protocols.find(study.protocol, task, study.settings, ndim, one.random)
         before = results.read(path) if path.exists() else []
         finished = {
-            (row.fold, row.shots, row.draw) for row in results.select(before, run=one.name, measure=about.measure)
+            (row.fold, row.shots, row.draw) for row in results.select(before, run=about.run, measure=about.measure)
         }
-        keep = self._keeper(one, task, config, finished)
+        keep = self._keeper(one, about.run, task, config, finished)
         chance = isinstance(task, Masks) or study.protocol in protocols.TUNED or one.random
         for fold, some, others in cohorts(pool, test, study.plan):
             _check_known(task, some, others, study.data)
@@ -93,9 +93,9 @@ class Trainings:
                 if isinstance(task, Classes) and isinstance(self.dataset, froc.Marked):
                     rows += froc.rows(self.dataset, outcome, others, replace(own, structure=task.names[0]))
                 results.append(path, rows)
-                _tell(one.name, repeat, fold, rows)
+                _tell(about.run, repeat, fold, rows)
 
-    def _keeper(self, one: Contestant, task: Masks | Classes, config: Any, finished: set[At]) -> Any:
+    def _keeper(self, one: Contestant, name: str, task: Masks | Classes, config: Any, finished: set[At]) -> Any:
         """What saves a network of masks; None where none is to be saved."""
         study, out = self.study, self.out
         if not study.save:
@@ -103,12 +103,10 @@ class Trainings:
         if not isinstance(task, Masks):
             reason = f"{study.protocol} of classes trains no network that predict knows"
             raise SettingError(reason, remedy="Leave --save out.")
-        lost = [at for at in finished if not saved_as(out, one.name, at[1], at[2], at[0]).exists()]
+        lost = [at for at in finished if not saved_as(out, name, at[1], at[2], at[0]).exists()]
         if lost:
-            say(
-                f"{one.name}: {len(lost)} trainings were measured before without --save, and their networks are not kept"
-            )
-        return keeper(out, one.name, one.loaded.card, self.dataset, task.names, study.protocol, config)
+            say(f"{name}: {len(lost)} trainings were measured before without --save, and their networks are not kept")
+        return keeper(out, name, one.loaded.card, self.dataset, task.names, study.protocol, config)
 
 
 def _trainers(

@@ -50,7 +50,7 @@ class Probe:
 
     def run(self, own: Sequence[int], seed: int) -> Outcome:
         """A head trained on the volumes `own` of the pool. Its weights and patches follow from `seed`; it alone changes."""
-        network = built(self.backbone, len(self.names), self.config.head, seed)
+        network = built(self.backbone, len(self.names), self.config, seed)
         self.train(network, own, seed)
         return Outcome(self.predict(network.head), sum(p.numel() for p in rest(network)), network)
 

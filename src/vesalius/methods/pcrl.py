@@ -1,8 +1,9 @@
 """PCRL v1: compare two views of a scan, and restore each, transformed or mixed, from features that know which.
 
 Zhou, Lu, Yang, Han, Yu: "Preservational Learning Improves Self-supervised Medical Image Models by Reconstructing Diverse
-Contexts", ICCV 2021 (arXiv 2109.04379). With f the student, f' its slow copy, a bank of keys as MoCo, and U a decoder with skips:
+Contexts", ICCV 2021 (arXiv 2109.04379). In letters:
 
+    f, f' = a U-Net's way down, and its slow copy; U = a way up, with skips; a bank of keys, as MoCo's
     y1, y2 = two crops of a scan; x_i = y_i turned, flipped, distorted
     a_i = a flip along each axis and a turn by quarters; T(a) does it, and g(a) in 0..1 weighs the coarsest map's channels
     alpha, alpha', lam = max(u, 1 - u) with u ~ U(0, 1)                 (Beta(1, 1); each one number a step)

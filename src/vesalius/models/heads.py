@@ -113,6 +113,20 @@ class Residual(nn.Module):
         return x + self.layers(x)  # type: ignore[no-any-return]
 
 
+HEADS: dict[str, type[LinearHead] | type[NonLinearHead]] = {"linear": LinearHead, "nonlinear": NonLinearHead}
+
+
+def dense_head(kind: str, backbone: Backbone, outputs: int, levels: Sequence[int] = ()) -> LinearHead | NonLinearHead:
+    """The head called `kind`, for the pyramid of `backbone`. levels: see LinearHead. SettingError: a non-linear one of some
+    levels, for its levels are one decoder."""
+    of = (backbone.channels, outputs, backbone.ndim, backbone.strides)
+    if kind == "linear":
+        return LinearHead(*of, levels)
+    if levels:
+        raise SettingError(f"setting levels is {tuple(levels)}", remedy="A linear head can look at some levels alone.")
+    return NonLinearHead(*of)
+
+
 class WithHead(nn.Module):
     """A backbone under a dense head: (B, C, *S) in 0..1 -> logits (B, K, *S)."""
 

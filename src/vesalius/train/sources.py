@@ -9,6 +9,7 @@ from typing import Any
 
 from vesalius.data.build import Built, build
 from vesalius.data.cache import Entry, default_root, key_hash
+from vesalius.data.coarse import kept_coarser
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.splits import exclude, holdout
@@ -72,6 +73,9 @@ def open_sources(
         build(dataset, ids, steps, _root(run.cache), progress=shower(f"preparing {spec}"))
         for spec, dataset, ids in zip(run.data, datasets, chosen, strict=True)
     ]
+    for spec, one in zip(run.data, built, strict=True):
+        if coarse := kept_coarser(one.cache.entries, run.spacing):
+            say(f"{spec}: {coarse}")
     sources, aside = _admitted(run, datasets, chosen, built, check_scan)
     _say_set_aside(aside)
     used = {(n, at) for n, source in enumerate(sources) for at in source.used}
@@ -110,9 +114,8 @@ def prepare_only(
     steps = steps_for(ndim, size, spacing or None, grey, body)
     built = build(dataset, dataset.ids, steps, _root(cache), progress=shower(f"preparing {spec}"))
     _say_set_aside(_unreadable(built))
-    return (
-        f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
-    )
+    done = f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
+    return "\n".join(filter(None, (kept_coarser(built.cache.entries, spacing), done)))
 
 
 def _root(setting: str) -> Path:

@@ -31,7 +31,13 @@ def check(run: Run[Any], module: ModuleType) -> None:
 def method(run: Run[Any], module: ModuleType, ranks: int) -> nn.Module:
     """The method with its network, drawn from the run's seed. SettingError, CheckpointError: what does not fit."""
     torch.manual_seed(run.seed)
-    made: nn.Module = module.Method(backbone(run), run.method, run.seed)
+    own = backbone(run)
+    if run.checkpointing:
+        if not hasattr(own, "checkpoint"):
+            remedy = "Leave it out, or choose a pyramid: --backbone fpn."
+            raise SettingError(f"setting checkpointing is on, and {run.backbone} cannot", remedy=remedy)
+        own.checkpoint = True
+    made: nn.Module = module.Method(own, run.method, run.seed)
     if run.batch != "auto":
         check_batch(made, run.batch // run.accumulate, ranks)
     return made

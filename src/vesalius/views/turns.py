@@ -1,6 +1,7 @@
 """PCRL's context transformation (Zhou et al., ICCV 2021): a flip along each axis, and a turn by quarters."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,9 +36,9 @@ class FlipsAndTurn(Augmentation):
         """(B, C, *S) -> (B, C, *S)."""
         *flips, quarters = terms[0].T.tolist()
         for axis, chosen in enumerate(flips[: x.ndim - 2], 2):
-            x = replace(x, [on > 0 for on in chosen], lambda some, axis: some.flip(axis), axis)
+            x = replace(x, [on > 0 for on in chosen], partial(torch.flip, dims=(axis,)))
         for n in (1, 2, 3):
-            x = replace(x, [number == n for number in quarters], lambda some, n: some.rot90(n, (2, 3)), n)
+            x = replace(x, [number == n for number in quarters], partial(torch.rot90, k=n, dims=(2, 3)))
         return x
 
 
