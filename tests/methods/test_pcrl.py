@@ -78,7 +78,14 @@ def test_views_tell_how_they_were_transformed(ndim: int) -> None:
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_crop_is_restored_neither_moved_nor_distorted(ndim: int) -> None:
-    still = {"flip": 0, "rotation": 0, "zoom": (1, 1), "grayscale": 0, "jitter": (0,) * 4, "blur": (0, 0)}
+    still: dict[str, Any] = {
+        "flip": 0,
+        "rotation": 0,
+        "zoom": (1, 1),
+        "grayscale": 0,
+        "jitter": (0,) * 4,
+        "blur": (0, 0),
+    }
     still |= {"axis_blur": (0, 0), "cutouts": 0, "local_shuffle": 0, "paint": 0}
     plain, distorted = views(ndim, replace(SMALL, **still)), views(ndim)
     torch.testing.assert_close(plain["x1"], plain["y1"], atol=1e-4, rtol=0)

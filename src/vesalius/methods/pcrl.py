@@ -233,8 +233,9 @@ class Method(nn.Module):
         self, own: Sequence[Tensor], other: Sequence[Tensor], y: Tensor, other_y: Tensor, share: float
     ) -> list[Tensor]:
         """Two squared errors: of y from own maps, and of y mixed with other_y from own maps mixed with others alike."""
-        both = (own, y), (mixed(own, other, share), *mixed([y], [other_y], share))
-        return [squared_error(self.up(maps, image.shape[2:]), self.target(image)) for maps, image in both]
+        maps, images = (own, mixed(own, other, share)), (y, *mixed([y], [other_y], share))
+        found = (self.up(each, y.shape[2:]) for each in maps)
+        return [squared_error(image, self.target(wanted)) for image, wanted in zip(found, images, strict=True)]
 
     def target(self, y: Tensor) -> Tensor:
         """(B, C, *S) in 0..1 -> what the way up should make of it."""
