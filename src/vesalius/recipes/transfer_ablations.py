@@ -19,9 +19,9 @@ def studies(data: str, encoders: str) -> transfer.Studies:
     """Fine-tuning and the linear head, beside random weights."""
     runs: dict[str, str | Path] = {name: Path(encoders) / name for name in adam_ablations.RUNS}
     source = transfer_wingspan.DATA.format(Path(data).resolve())
-    few = Plan(shots=(3, 24), draws=3)
+    few = Plan(shots=(3, 24), draws=2)
     fewshot = Study(source, "fewshot", plan=few, settings=transfer_wingspan.TUNED)
-    linear = replace(fewshot, protocol="linear", settings=transfer_wingspan.FROZEN)
+    linear = replace(fewshot, protocol="linear", plan=replace(few, draws=3), settings=transfer_wingspan.FROZEN)
     return {"linear": ({**runs, "random": "random"}, linear), "fewshot": ({**runs, "scratch": "scratch"}, fewshot)}
 
 

@@ -32,7 +32,7 @@ def studies(data: str, weights: str) -> transfer.Studies:
     runs = adam_nih_small.encoders(weights)
     tuned, frozen = {**runs, "scratch": "scratch"}, {**runs, "random": "random"}
     source = DATA.format(Path(data).resolve())
-    few, all_of_them = Plan(shots=SHOTS, draws=5), Plan(draws=3)
+    few, all_of_them = Plan(shots=SHOTS, draws=5), Plan(draws=2)
     return {
         "fewshot": (tuned, Study(source, "fewshot", plan=few, settings=TUNED, cases=True)),
         "finetune": (tuned, Study(source, "finetune", plan=all_of_them, settings={**TUNED, "steps": 480})),
