@@ -71,7 +71,7 @@ def test_version_and_list() -> None:
         (("pretrain", "adam", "--config"), "--config names no file."),
         (("pretrain", "--config", "--resume"), "--config names no file."),
         (("run",), "no recipe given. Recipes: "),
-        (("run", "dmeo"), "unknown recipe dmeo. Did you mean demo?"),
+        (("run", "dmeo"), "unknown recipe dmeo. Did you mean demo or demo_3d?"),
         (("embed",), "Missing from vesalius embed: RUN"),
         (("embed", "run", "phantom", "--kind", "globl", "--out", "x.npz"), "invalid choice 'globl'"),
         (("export", "run"), "--out"),
