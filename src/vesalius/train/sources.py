@@ -114,7 +114,9 @@ def prepare_only(
     steps = steps_for(ndim, size, spacing or None, grey, body)
     built = build(dataset, dataset.ids, steps, _root(cache), progress=shower(f"preparing {spec}"))
     _say_set_aside(_unreadable(built))
-    done = f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
+    done = (
+        f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
+    )
     return "\n".join(filter(None, (kept_coarser(built.cache.entries, spacing), done)))
 
 
