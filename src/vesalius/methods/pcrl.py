@@ -50,7 +50,7 @@ from vesalius.losses.info_nce import LEAST_TAU, instance_accuracy, pruned_info_n
 from vesalius.losses.restore import squared_error
 from vesalius.methods.step import Progress, Step
 from vesalius.models import memory_bank, norm
-from vesalius.models.backbone import standardise
+from vesalius.models.backbone import standardise, unstandardise
 from vesalius.models.context import Gate, WayDown, WayUp, mixed, unit
 from vesalius.models.ema import follow, slow_copy
 from vesalius.models.memory_bank import MemoryBank
@@ -252,6 +252,17 @@ class Method(nn.Module):
         """SettingError, before any work, where bank or batch-norm groups do not fit the global batch."""
         memory_bank.check(self.config.bank, batch)
         norm.check(self.config.groups, batch // processes, processes)
+
+
+def pictures(method: Method, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The image as cut, distorted, turned as the gate is told, and restored so: (B, C, *S) in 0..1."""
+    maps, _ = method.f(views["x1"])
+    t1 = views["t1"]
+    restored = method.up(method.gate(maps, views["a1"]), t1.shape[2:])
+    backbone: Any = method.encoder
+    if backbone.ndim == 2:
+        restored = unstandardise(restored, backbone.mean, backbone.std)
+    return {"image": views["y1"], "distorted": views["x1"], "turned": t1, "restored": restored}
 
 
 def shares(progress: Progress) -> tuple[float, float, float]:

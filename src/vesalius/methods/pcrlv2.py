@@ -273,6 +273,16 @@ class Method(nn.Module):
         norm.check(self.config.groups, batch // processes, processes)
 
 
+def pictures(method: Method, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The image, distorted, and as each scale restores it, coarsest first: (B, C, *S) in 0..1; none without restoration."""
+    if not method.config.restore:
+        return {}
+    network = method.network
+    restored = network.pictures(views["x1"])
+    names = [*(f"scale {s}" for s in network.chosen), "restored"]
+    return {"image": views["y1"], "distorted": views["x1"], **dict(zip(names, restored, strict=True))}
+
+
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where a side of the image is below a quarter of a large view's: the rest would be guessed."""
     asked = config.shapes(len(shape))[0]

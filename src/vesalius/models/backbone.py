@@ -34,3 +34,9 @@ def standardise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """(B, 1 or C, *S) in 0..1 -> (B, C, *S), (x - mean) / std per channel of `mean`, (C,); grey is repeated."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     return (x - mean.view(shape)) / std.view(shape)
+
+
+def unstandardise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """The inverse of `standardise`, cut to 0..1."""
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return (x * std.view(shape) + mean.view(shape)).clamp(0, 1)

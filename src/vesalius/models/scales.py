@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vesalius.errors import SettingError
-from vesalius.models.backbone import pool, standardise
+from vesalius.models.backbone import pool, standardise, unstandardise
 from vesalius.models.fpn import FPN
 from vesalius.models.heads import spread
 from vesalius.models.resnet import CONV, NORM
@@ -121,8 +121,7 @@ class Scales(nn.Module):
         final, middle = self.restored(self(x), range(len(self.chosen)))
         if self.backbone.ndim == 3:
             return [*middle, final]
-        mean, std = (v.view(1, -1, 1, 1) for v in (self.backbone.mean, self.backbone.std))
-        return [(image * std + mean).clamp(0, 1) for image in (*middle, final)]
+        return [unstandardise(image, self.backbone.mean, self.backbone.std) for image in (*middle, final)]
 
 
 def _usable(backbone: Any, chosen: Sequence[int], n: int, skips: bool) -> tuple[int, ...]:

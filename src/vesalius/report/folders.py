@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A pretraining run: settings with dotted names, and the logged steps, each with all that was said of it."""
+    """A pretraining run: settings with dotted names, the logged steps, each with all that was said of it, and pictures
+    of what the method made of images: names (K,) and images (B, K, H, W)."""
 
     name: str
     settings: dict[str, str]
     steps: tuple[Line, ...]
+    pictures: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,8 @@ def _run(name: str, path: Path) -> RunFolder:
     log = path / "metrics.jsonl"
     settings = flat(config) if isinstance(config, dict) else {}
     settings.pop("out", None)
-    return RunFolder(name, settings, tuple(_steps(log)) if log.is_file() else ())
+    steps = tuple(_steps(log)) if log.is_file() else ()
+    return RunFolder(name, settings, steps, arrays_of(path / "pictures.npz"))
 
 
 def flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from vesalius.report import page, plots, tables, transfer
+from vesalius.report import page, plots, restored, tables, transfer
 from vesalius.report.chapters import Styles, measure
 from vesalius.report.folders import RunFolder, Study, kind
 from vesalius.report.leaks import sentences, stamps
@@ -47,6 +47,7 @@ def document(runs: Sequence[RunFolder], studies: Sequence[Study]) -> str:
         "claims": ("Claims", claims(bodies)),
         "settings": ("Settings", settings(runs)),
         "curves": ("Training", curves(runs, styles)),
+        "restored": ("Restored images", restored.chapter(runs)),
         **{one.key: (one.title.split(":")[0], measure(one, bodies, styles)) for one in MEASURES},
         "reading": ("How to read this", reading(bodies, labelled)),
     }

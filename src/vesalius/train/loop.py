@@ -19,7 +19,7 @@ from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
 from vesalius.progress import say
 from vesalius.train import machine as machines
-from vesalius.train import memory, optim
+from vesalius.train import memory, optim, pictures
 from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
 from vesalius.train.beside import Aside, Begin
@@ -279,8 +279,24 @@ class Training:
         following = Place(place.stage + 1, 0, place.best)
         fresh = optim.build(self.method.parameters(), self.run.optim)
         self._save(following, fresh)
+        self._draw(place.stage)
         self.fabric.barrier()
         return following
+
+    @torch.no_grad()
+    def _draw(self, stage: int) -> None:
+        """Pictures of held-out images, or of the training's where none is held out, by methods that make some."""
+        make = getattr(self.module, "pictures", None)
+        if make is None or not self.fabric.is_global_zero:
+            return
+        scans = self.sources.watch if len(self.sources.watch) else self.sources.train
+        few = min(len(scans), pictures.MOST)
+        batch = Batches(scans, self.module.crops, self.run.method, stage, few, self.run.seed + 1)[0]
+        views = self._views({name: value.to(self.fabric.device) for name, value in batch.items()}, stage)
+        self.method.eval()
+        with self.fabric.autocast():
+            pictures.write(self.folder.path, make(self.method, views))
+        self.method.train()
 
     def _save_encoder(self, path: Path, place: Place) -> None:
         if self.fabric.is_global_zero:

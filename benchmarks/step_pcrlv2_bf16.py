@@ -1,0 +1,97 @@
+"""A step of PCRLv2 in 3-D: bf16, channels-last, fused optimiser and small crops in one pass, against plain fp32.
+Last line: `step_pcrlv2_bf16 RATIO`. Floor: 2.5, on a CPU that has bf16 units.
+
+Two crops of 64 x 64 x 32 and six of 16 x 16 x 16 an image through the reference code's 3-D U-Net, restoration and comparison,
+backward, update: the step of `methods.pcrlv2`, on the same views from the same weights. Plain: contiguous, PyTorch's own
+SGD, and a pass for each of the six. The product's: what training chooses. Augmenting is in aug_pcrlv2_3d.py.
+Smaller: --backbone unet16x4 --batch 2.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import tyro
+from torch import Tensor, nn
+
+from race import race, tell, track
+from vesalius import zoo
+from vesalius.methods import pcrlv2
+from vesalius.methods.step import Progress
+from vesalius.train import optim
+from vesalius.train.run import Optim
+
+CONFIG = pcrlv2.Config(groups=1)
+OPTIM = Optim(**{**pcrlv2.DEFAULTS["optim"], "lr": 1e-3})
+
+
+def views(batch: int) -> dict[str, Tensor]:
+    """As `pcrlv2.augment` gives them, but noise."""
+    draw = torch.Generator().manual_seed(0)
+    large, small = CONFIG.shapes(3)
+    x1, x2, y1 = torch.rand(3, batch, 1, *large, generator=draw)
+    return {
+        "x1": x1, "x2": x2, "y1": y1, "small": torch.rand(batch, CONFIG.small, 1, *small, generator=draw),
+        "inside": torch.ones(batch),
+    }  # fmt: skip
+
+
+def method(backbone: str, device: str) -> pcrlv2.Method:
+    """PCRLv2 on a network that is always the same."""
+    torch.manual_seed(0)
+    return pcrlv2.Method(zoo.build(backbone, 3, 1), CONFIG).to(device)
+
+
+def one_by_one(network: nn.Module) -> None:
+    """Let `network` see the small crops of a batch in as many passes as an image has of them."""
+    whole: Callable[[Tensor], Sequence[Tensor]] = network.forward
+    small = CONFIG.shapes(3)[1]
+
+    def forward(x: Tensor) -> list[Tensor]:
+        if tuple(x.shape[2:]) != small:
+            return list(whole(x))
+        passes = [whole(x[i :: CONFIG.small]) for i in range(CONFIG.small)]
+        return [torch.stack(maps, 1).flatten(0, 1) for maps in zip(*passes, strict=True)]
+
+    network.forward = forward
+
+
+def stepper(
+    given: dict[str, Tensor], own: pcrlv2.Method, optimizer: torch.optim.Optimizer, bf16: bool
+) -> Callable[[int], float]:
+    """A function of the step's number that makes the step and gives its loss."""
+    device = given["x1"].device.type
+
+    def step(t: int) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = own(given, Progress(0, t, 100, 0, 1, 0)).loss
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def main(backbone: str = "unet", batch: int = 4, rounds: int = 3, emulate: bool = False) -> None:
+    """Time both sides.
+
+    Args:
+        backbone: the network
+        batch: images
+        rounds: steps that are timed
+        emulate: bf16 without units for it
+    """
+    on = track(emulate)
+    given = {name: x.to(on.device) for name, x in views(batch).items()}
+    plain, product = (method(backbone, on.device) for _ in range(2))
+    one_by_one(plain.network)
+    product.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    settings = {"lr": OPTIM.lr, "momentum": OPTIM.momentum, "weight_decay": OPTIM.weight_decay}
+    slow = torch.optim.SGD(plain.parameters(), **settings)
+    quick = optim.build(product.parameters(), OPTIM)
+    times = race(stepper(given, plain, slow, False), stepper(given, product, quick, on.bf16), rounds, on.device)
+    tell("step_pcrlv2", f"{backbone}, batch {batch}", *times, on)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
