@@ -30,6 +30,7 @@ from vesalius.evaluate.predict import infer
 from vesalius.evaluate.repeats import Repeat
 from vesalius.evaluate.trainings import contestants
 from vesalius.models.decoder import UNet
+from vesalius.models.heads import WithHead, dense_head
 
 PHANTOM = "phantom:?bodies=5&size=64"
 STRUCTURES = ("heart", "lung_left")
@@ -96,6 +97,20 @@ def test_a_loaded_network_gives_the_same_logits_bit_for_bit(tmp_path: Path, skip
         assert torch.equal(found.network(image), made.eval()(image))
     assert (found.size, found.structures, found.card.parent, found.card.notices) == (96, ("a", "b"), "run", ["be kind"])
     assert [source["dataset"] for source in found.card.data] == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["linear", "nonlinear"])
+@pytest.mark.parametrize("standardise", [True, False])
+def test_a_loaded_probe_gives_the_same_logits_bit_for_bit(tmp_path: Path, kind, standardise):
+    torch.manual_seed(0)
+    backbone = zoo.build("resnet18")
+    made = WithHead(backbone, dense_head(kind, backbone, 1, standardise=standardise))
+    if standardise:
+        made.head.fit([backbone(torch.rand(2, 3, 40, 33))])
+    network.save(tmp_path / "n.safetensors", made.eval(), Card(zoo.description("resnet18", backbone)), ("a",), 96)
+    found, image = network.load(tmp_path / "n.safetensors"), torch.rand(1, 1, 70, 51)
+    with torch.no_grad():
+        assert torch.equal(found.network(image), made(image))
 
 
 @pytest.mark.parametrize("shape", [(97, 201), (201, 97), (64, 64), (40, 61), (131, 64)])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from fakes.balls import places, volume
@@ -61,6 +62,34 @@ def test_a_linear_probe_predicts_what_the_network_with_its_head_does():
         logits = outcome.network.eval()(volume(1).image[None])[0]
     np.testing.assert_allclose(found, logits.sigmoid().numpy() * volume(1).body, atol=2e-3)
     assert outcome.parameters == 4 + 8 + 16 + 1
+
+
+class Faint(torch.nn.Module):
+    """A backbone, its features a thousandth of what they were."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone, self.ndim = backbone, backbone.ndim
+        self.channels, self.strides, self.in_channels = backbone.channels, backbone.strides, backbone.in_channels
+
+    def forward(self, x):
+        """As the backbone's."""
+        return [0.001 * level for level in self.backbone(x)]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_probe_finds_the_same_in_features_that_are_fainter(cached):
+    torch.manual_seed(0)
+    strong = zoo.build("fpn4x2", 3, 1).eval()
+    config = replace(CONFIG, whole=cached, steps=20, lr=1e-2)
+    make = whole.Probe if cached else patches.Patches
+    found = []
+    for backbone, standardise in ((strong, True), (Faint(strong), True), (Faint(strong), False)):
+        own = replace(config, standardise=standardise)
+        outcome = make(backbone, [volume(0), volume(1)], [volume(8)], ["ball"], own).run([0, 1], 0)
+        found.append(next(iter(outcome.predictions)))
+    assert np.abs(found[0] - found[1]).max() < 0.05  # float16 has three digits
+    assert np.abs(found[0] - found[2]).max() > 0.2
 
 
 def test_it_finds_the_ball_and_learns_the_same_from_the_same_seed():

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from vesalius.errors import SettingError
-from vesalius.models.heads import LinearHead, NonLinearHead, Residual, WithHead, enlarged, projection
+from vesalius.models.heads import (
+    LinearHead,
+    NonLinearHead,
+    Residual,
+    Standardised,
+    WithHead,
+    dense_head,
+    enlarged,
+    projection,
+)
 from vesalius.models.resnet import resnet
 
 
@@ -128,3 +137,30 @@ def test_a_linear_head_on_some_levels_is_that_on_all_with_weights_of_zero_on_the
 def test_levels_that_are_not_there_are_refused(levels):
     with pytest.raises(SettingError, match="levels 0 to 2"):
         LinearHead((2, 3, 5), 4, 2, levels=levels)
+
+
+@pytest.mark.parametrize("kind", ["linear", "nonlinear"])
+def test_a_standardised_head_sees_the_same_whatever_the_scale_of_the_features(kind):
+    backbone = resnet(18)
+    first, other = (dense_head(kind, backbone, 2, standardise=True).eval() for _ in range(2))
+    other.load_state_dict(first.state_dict())
+    maps = [torch.rand(3, n, 32 // 2**i, 32 // 2**i) for i, n in enumerate(backbone.channels)]
+    moved = [0.01 * x - 7 for x in maps]
+    first.fit([x[i : i + 1] for x in maps] for i in range(3))
+    other.fit([moved])
+    torch.testing.assert_close(first(maps), other(moved), atol=1e-2, rtol=0)
+    assert (first.head(maps) - first.head(moved)).abs().max() > 0.1
+
+
+def test_standardised_features_have_mean_0_and_deviation_1_but_constant_ones():
+    head = Standardised(LinearHead((2, 3), 1, 2), (2, 3), 2)
+    maps = [3 * torch.randn(4, 2, 6, 6) + 5, torch.randn(4, 3, 3, 3)]
+    maps[1][:, 1] = 4
+    head.fit([maps])
+    seen = []
+    head.head.forward = lambda pyramid: seen.extend(pyramid)
+    head(maps)
+    for x in (seen[0], seen[1][:, ::2]):
+        torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+        torch.testing.assert_close(x.std((0, 2, 3), correction=0), torch.ones(2))
+    assert not seen[1][:, 1].any()

@@ -46,6 +46,7 @@ def evaluate_command(
     levels: tuple[int, ...] | None = None,
     blend: str | None = None,
     whole: bool | None = None,
+    standardise: bool | None = None,
     steps: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
@@ -74,7 +75,7 @@ def evaluate_command(
         metrics: of masks: dice, iou, hd95, surface_dice
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
-        size: side at which the network sees 2-D images, px; this and the next twelve: default is the protocol's own
+        size: side at which the network sees 2-D images, px; this and the next thirteen: default is the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
         head: on an encoder of volumes that is fine-tuned: linear, nonlinear or unet
@@ -82,6 +83,7 @@ def evaluate_command(
         levels: of the pyramid that a linear head looks at, 0 the finest; default: all. The run's name then says which
         blend: of windows that slide over volumes: central, gaussian or constant
         whole: probes of volumes learn from features of whole volumes, computed once, in place of patch by patch
+        standardise: features of probes for masks are brought to mean 0 and deviation 1, channel by channel
         steps: of training
         batch: images a step
         lr: rate at the start; cosine to 0
@@ -93,7 +95,7 @@ def evaluate_command(
     """
     given = {
         "size": size, "window": window, "patch": patch, "head": head, "skips": skips, "levels": levels, "blend": blend,
-        "whole": whole, "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
+        "whole": whole, "standardise": standardise, "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
     }  # fmt: skip
     study = Study(
         data, protocol, train=train, test=test, structures=structures, classes=classes,

@@ -26,7 +26,7 @@ from vesalius.evaluate import segmentation
 from vesalius.evaluate.outcome import Outcome
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
-from vesalius.models.heads import HEADS, LinearHead, NonLinearHead, WithHead, dense_head, spread
+from vesalius.models.heads import HEADS, Dense, Standardised, WithHead, dense_head, spread
 from vesalius.progress import shower
 from vesalius.settings import least
 
@@ -38,7 +38,8 @@ class Config:
     """size: side at which the encoder sees images, px. head: linear or nonlinear. steps: of the head; vox2vec makes 45,000.
 
     lr: of Adam, constant: vox2vec's; for so few steps a linear head wants ten times that. batch: images a step, at most as
-    many as are labelled. levels: of the pyramid that a linear head looks at; all if none is named.
+    many as are labelled. levels: of the pyramid that a linear head looks at; all if none is named. standardise: features are
+    brought to mean 0 and deviation 1 over the labelled images, channel by channel (see `heads.Standardised`).
     """
 
     size: int = 224
@@ -47,6 +48,7 @@ class Config:
     batch: int = 8
     lr: float = 3e-4
     levels: tuple[int, ...] = ()
+    standardise: bool = True
 
     def __post_init__(self) -> None:
         least(self, 1, "size", "steps", "batch")
@@ -74,17 +76,20 @@ class Probe:
         The predictions are made as they are asked for, once.
         """
         head = self.fresh(seed)
+        if isinstance(head, Standardised):
+            head.fit([level[i : i + 1] for level in self.own] for i in own)
         self.train(head, own, seed)
         learned = sum(p.numel() for p in head.parameters())
         return Outcome(self.predict(head), learned, WithHead(self.backbone, head))
 
-    def fresh(self, seed: int) -> LinearHead | NonLinearHead:
+    def fresh(self, seed: int) -> Dense:
         """An untrained head: the same for every encoder of the same channels."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return dense_head(self.config.head, self.backbone, self.outputs, self.config.levels)
+            known = self.config
+            return dense_head(known.head, self.backbone, self.outputs, known.levels, known.standardise)
 
-    def train(self, head: LinearHead | NonLinearHead, own: Sequence[int], seed: int) -> list[float]:
+    def train(self, head: Dense, own: Sequence[int], seed: int) -> list[float]:
         """`head` learns in place; the loss of every step."""
         head.train()
         optimiser = torch.optim.Adam(head.parameters(), lr=self.config.lr)
@@ -105,7 +110,7 @@ class Probe:
         """(B,) indices into the pool -> their pyramid, fp32."""
         return [level.index_select(0, at).float() for level in self.own]
 
-    def predict(self, head: LinearHead | NonLinearHead) -> Iterator[NDArray[np.float32]]:
+    def predict(self, head: Dense) -> Iterator[NDArray[np.float32]]:
         """Of each test subject, probabilities (K, *S) in its prepared image, as `segmentation.predict` brings them there."""
         for i, subject in enumerate(self.test):
             with features.evaluating(head):

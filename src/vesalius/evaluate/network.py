@@ -16,7 +16,7 @@ from vesalius.evaluate import patches
 from vesalius.evaluate.repeats import Repeat
 from vesalius.features.subjects import Subject
 from vesalius.models.decoder import UNet
-from vesalius.models.heads import HEADS, LinearHead, WithHead, dense_head
+from vesalius.models.heads import HEADS, LinearHead, Standardised, WithHead, dense_head
 from vesalius.settings import to_dict
 
 KIND = "segmentation"
@@ -151,9 +151,10 @@ def network_file(source: Path) -> Path:
 def _decoder(network: UNet | WithHead) -> dict[str, Any]:
     """What the card says of the decoder, enough to build it: of a U-Net, one width a level, finest last; of a head, which."""
     if isinstance(network, WithHead):
-        if isinstance(network.head, LinearHead):
-            return {"head": "linear", "levels": list(network.head.chosen)}
-        return {"head": "nonlinear"}
+        standardised = isinstance(network.head, Standardised)
+        head = network.head.head if isinstance(network.head, Standardised) else network.head
+        levels = {"levels": list(head.chosen)} if isinstance(head, LinearHead) else {}
+        return {"head": "linear" if levels else "nonlinear", "standardised": standardised, **levels}
     blocks = [*network.blocks, network.final]
     return {"widths": [block.layers[0].out_channels for block in blocks], "skips": network.skips}
 
@@ -167,9 +168,8 @@ def _described(card: Card, path: Path) -> UNet | WithHead:
             backbone = zoo.build(**encoder)
             if decoder["head"] not in HEADS:
                 raise ValueError(f"no head is called {decoder['head']}")
-            return WithHead(
-                backbone, dense_head(decoder["head"], backbone, len(card.classes), decoder.get("levels", ()))
-            )
+            how = {"levels": decoder.get("levels", ()), "standardise": bool(decoder.get("standardised"))}
+            return WithHead(backbone, dense_head(decoder["head"], backbone, len(card.classes), **how))
         widths, skips = [int(width) for width in decoder["widths"]], bool(decoder["skips"])
         if not card.classes or not widths or int(card.config["size"]) < 1:
             raise ValueError("no structures, no widths or no size")

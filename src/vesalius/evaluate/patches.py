@@ -32,10 +32,13 @@ from vesalius.evaluate.windows import slide
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
 from vesalius.models.decoder import UNet
-from vesalius.models.heads import WithHead, dense_head, spread
+from vesalius.models.heads import Standardised, WithHead, dense_head, spread
 from vesalius.settings import least
 from vesalius.space.box import Box
 from vesalius.views.overlap import box_around
+
+SOME = 16  # volumes that features are standardised by, where they are not computed beforehand
+BEFORE = 2**31  # counter of the draws before the first step
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Config:
     ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth. near: share of patches round a
     voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a probe's features are of whole volumes,
     computed once (see `whole`); patches and windows are cut from these. skips: connections into the decoder of head unet.
-    levels: of the pyramid that a linear head looks at; all if none is named."""
+    levels: of the pyramid that a linear head looks at; all if none is named. standardise: a probe's features are brought to
+    mean 0 and deviation 1 over the labelled volumes, channel by channel (see `heads.Standardised`)."""
 
     patch: tuple[int, ...] = (128, 128, 32)
     head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
@@ -59,6 +63,7 @@ class Config:
     whole: bool = False
     skips: bool = True
     levels: tuple[int, ...] = ()
+    standardise: bool = True
 
     def __post_init__(self) -> None:
         least(self, 1, "patch", "steps", "batch")
@@ -78,8 +83,10 @@ class Patches:
 
     def run(self, own: Sequence[int], seed: int) -> Outcome:
         """Train on the volumes `own` of the pool; the head's first weights follow from `seed`, for every encoder."""
-        network = built(self.backbone, len(self.names), self.config, seed)
-        train(network, [self.pool[i] for i in own], self.names, self.config, seed)
+        network, labelled = built(self.backbone, len(self.names), self.config, seed), [self.pool[i] for i in own]
+        if isinstance(head := getattr(network, "head", None), Standardised):
+            head.fit(some_features(self.backbone, labelled, self.names, self.config, seed))
+        train(network, labelled, self.names, self.config, seed)
         learned = network.parameters() if self.config.frozen < 1 else rest(network)
         found = predict(network, self.test, self.config)
         return Outcome(found, sum(p.numel() for p in learned), network)
@@ -92,7 +99,8 @@ def built(backbone: Any, outputs: int, config: Config, seed: int) -> Any:
         own = copy.deepcopy(backbone)
         if config.head == "unet":
             return UNet(own, outputs, skips=config.skips)
-        return WithHead(own, dense_head(config.head, own, outputs, config.levels))
+        standardise = config.standardise and config.frozen >= 1
+        return WithHead(own, dense_head(config.head, own, outputs, config.levels, standardise))
 
 
 def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Config, seed: int) -> list[float]:
@@ -129,6 +137,16 @@ def batch(
         cut.append([padded(subject.crop(box), patch), *answer(subject, body, names, box, patch)])
     images, masks, inside = (torch.stack(some) for some in zip(*cut, strict=True))
     return images, masks, inside, contoured(subject, names)[None]
+
+
+def some_features(
+    backbone: Any, own: Sequence[Subject], names: Sequence[str], config: Config, seed: int
+) -> Iterator[Sequence[Tensor]]:
+    """Pyramids of a step's patches of each volume, at most SOME: what features are standardised by."""
+    for i, subject in enumerate(own[:SOME]):
+        rng = generator(seed, i, BEFORE)
+        images = batch(rng, subject, voxels(subject, names), names, config)[0]
+        yield features.dense(backbone, images)
 
 
 def middles(

@@ -25,7 +25,7 @@ from vesalius.evaluate.schedule import learn, rates
 from vesalius.evaluate.segmentation import contoured
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
-from vesalius.models.heads import spread
+from vesalius.models.heads import Standardised, spread
 from vesalius.progress import shower
 from vesalius.space.box import Box
 
@@ -51,6 +51,8 @@ class Probe:
     def run(self, own: Sequence[int], seed: int) -> Outcome:
         """A head trained on the volumes `own` of the pool. Its weights and patches follow from `seed`; it alone changes."""
         network = built(self.backbone, len(self.names), self.config, seed)
+        if isinstance(network.head, Standardised):
+            network.head.fit([level[None] for level in self.own[i]] for i in own)
         self.train(network, own, seed)
         return Outcome(self.predict(network.head), sum(p.numel() for p in rest(network)), network)
 

@@ -5,7 +5,7 @@ features of all levels above it, by a linear map or by perceptrons; no kernel is
 learned of the surroundings is the backbone's own. Layers are composed from the paper's text and its numbers of parameters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -116,21 +116,89 @@ class Residual(nn.Module):
 HEADS: dict[str, type[LinearHead] | type[NonLinearHead]] = {"linear": LinearHead, "nonlinear": NonLinearHead}
 
 
-def dense_head(kind: str, backbone: Backbone, outputs: int, levels: Sequence[int] = ()) -> LinearHead | NonLinearHead:
-    """The head called `kind`, for the pyramid of `backbone`. levels: see LinearHead. SettingError: a non-linear one of some
-    levels, for its levels are one decoder."""
+class Standardised(nn.Module):
+    """A dense head on features less their mean, over their deviation, channel by channel: numbers that do not learn.
+
+    Steps of one size then learn from any encoder alike: features of random weights deviate by 0.03 and those of trained ones
+    by 5, and a head whose weights have to grow to hundreds first says nothing of what it looks at. (Not in vox2vec.)
+    """
+
+    def __init__(self, head: LinearHead | NonLinearHead, channels: Sequence[int], ndim: int) -> None:
+        super().__init__()
+        self.head, self.count, ones = head, len(channels), (1,) * ndim
+        for i, n in enumerate(channels):
+            self.register_buffer(f"mean{i}", torch.zeros(1, n, *ones))
+            self.register_buffer(f"scale{i}", torch.ones(1, n, *ones))
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """As the head's."""
+        known = ((x, getattr(self, f"mean{i}"), getattr(self, f"scale{i}")) for i, x in enumerate(pyramid))
+        logits: Tensor = self.head([(x - mean) * scale for x, mean, scale in known])
+        return logits
+
+    @torch.no_grad()
+    def fit(self, pyramids: Iterable[Sequence[Tensor]]) -> None:
+        """Take means and deviations from these, each [(B, C_i, *S_i), ...]; every cell of a level counts alike.
+
+        A channel that varies by less than a hundred-thousandth of its level's median deviation is left out, as 0.
+        """
+        sums = [_Moments() for _ in range(self.count)]
+        for pyramid in pyramids:
+            for moments, x in zip(sums, pyramid, strict=True):
+                moments.add(x)
+        for i, moments in enumerate(sums):
+            mean, scale = getattr(self, f"mean{i}"), getattr(self, f"scale{i}")
+            deviation = moments.deviation()
+            least = 1e-5 * deviation.median()
+            mean.copy_(moments.mean().view_as(mean))
+            scale.copy_(torch.where(deviation > least, 1 / deviation.clamp_min(1e-30), 0.0).view_as(scale))
+
+
+class _Moments:
+    """Sums over the cells of maps, channel by channel."""
+
+    def __init__(self) -> None:
+        self.count, self.sum, self.squares = 0, torch.zeros(0), torch.zeros(0)
+
+    def add(self, x: Tensor) -> None:
+        """(B, C, *S)."""
+        flat = x.detach().float().transpose(0, 1).flatten(1)
+        var, mean = (value.double() for value in torch.var_mean(flat, 1, correction=0))
+        n = flat.shape[1]
+        self.sum = self.sum + n * mean if self.count else n * mean
+        self.squares = self.squares + n * (var + mean**2) if self.count else n * (var + mean**2)
+        self.count += n
+
+    def mean(self) -> Tensor:
+        """(C,)."""
+        return self.sum / self.count
+
+    def deviation(self) -> Tensor:
+        """(C,)."""
+        return (self.squares / self.count - self.mean() ** 2).clamp_min(0).sqrt()
+
+
+Dense = LinearHead | NonLinearHead | Standardised
+
+
+def dense_head(
+    kind: str, backbone: Backbone, outputs: int, levels: Sequence[int] = (), standardise: bool = False
+) -> Dense:
+    """The head called `kind`, for the pyramid of `backbone`. levels: see LinearHead. standardise: it wants to be fitted.
+
+    SettingError: a non-linear one of some levels, for its levels are one decoder.
+    """
     of = (backbone.channels, outputs, backbone.ndim, backbone.strides)
-    if kind == "linear":
-        return LinearHead(*of, levels)
-    if levels:
+    if levels and kind != "linear":
         raise SettingError(f"setting levels is {tuple(levels)}", remedy="A linear head can look at some levels alone.")
-    return NonLinearHead(*of)
+    head = LinearHead(*of, levels) if kind == "linear" else NonLinearHead(*of)
+    return Standardised(head, backbone.channels, backbone.ndim) if standardise else head
 
 
 class WithHead(nn.Module):
     """A backbone under a dense head: (B, C, *S) in 0..1 -> logits (B, K, *S)."""
 
-    def __init__(self, backbone: nn.Module, head: LinearHead | NonLinearHead) -> None:
+    def __init__(self, backbone: nn.Module, head: Dense) -> None:
         super().__init__()
         assert isinstance(backbone, Backbone)
         self.backbone, self.head = backbone, head

@@ -43,7 +43,7 @@ def main(
         record: root of a checkout: write the finished runs' numbers into it, and train nothing
     """
     if record:
-        variants.write_down(RUNS, Path(out), Path(record), NAME, "chestxray14 + hannover", weights=False)
+        variants.write_down(RUNS, Path(out), Path(record), NAME, "chestxray14 + hannover", weights=())
         return
     sources = [source.format(data) for source in adam_nih_small.DATA]
     for name in chosen(RUNS, only):

@@ -42,7 +42,7 @@ def main(
         record: root of a checkout: write the finished runs' numbers into it, and train nothing
     """
     if record:
-        variants.write_down(RUNS, Path(out), Path(record), NAME, "chase_db1 + drive (train)", weights=False)
+        variants.write_down(RUNS, Path(out), Path(record), NAME, "chase_db1 + drive (train)", weights=())
         return
     sources = [source.format(data) for source in DATA]
     variants.pretrain(RUNS, sources, Path(out), {**SETTINGS, "seed": seed}, METHOD, only)

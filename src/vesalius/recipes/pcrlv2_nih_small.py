@@ -45,6 +45,4 @@ def main(data: str = "../shared/data", out: str = f"runs/{NAME}", seed: int = 0,
         variants.write_down(RUNS, Path(out), Path(record), NAME, "chestxray14 + hannover")
         return
     settings = {**SETTINGS, "seed": seed, "exclude_patients": f"{data}/{adam_nih_small.EXCLUDED}"}
-    variants.pretrain(
-        RUNS, [source.format(data) for source in adam_nih_small.DATA], Path(out), settings, METHOD, ""
-    )
+    variants.pretrain(RUNS, [source.format(data) for source in adam_nih_small.DATA], Path(out), settings, METHOD, "")

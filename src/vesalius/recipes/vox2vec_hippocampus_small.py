@@ -38,6 +38,6 @@ def main(data: str = "../shared/data", out: str = f"runs/{NAME}", threads: int =
         record: root of a checkout: write the finished run's numbers into it, and train nothing
     """
     if record:
-        variants.write_down(RUNS, Path(out), Path(record), NAME, "msd, task 4", weights=False)
+        variants.write_down(RUNS, Path(out), Path(record), NAME, "msd, task 4", weights=())
         return
     variants.pretrain(RUNS, [DATA.format(data)], Path(out), {**SETTINGS, "threads": threads}, METHOD, "")

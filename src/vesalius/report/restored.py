@@ -31,7 +31,9 @@ def _rows(run: RunFolder) -> list[str]:
     if images.ndim != 4 or images.shape[1] != len(names) or images.dtype != np.uint8:
         reason = "holds no names (K,) and images (B, K, H, W) of bytes"
         raise DataError(reason, file=Path(run.name) / "pictures.npz", remedy="Delete it; a run writes it as it ends.")
-    return [page.plates(_picture(name, image, run.name) for name, image in zip(names, row, strict=True)) for row in images]
+    return [
+        page.plates(_picture(name, image, run.name) for name, image in zip(names, row, strict=True)) for row in images
+    ]
 
 
 def _picture(name: str, image: np.ndarray, run: str) -> Picture:

@@ -1,7 +1,7 @@
 """Several pretrainings that differ in little: trained one after the other or side by side, gone on with, written down."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,18 @@ def pretrain(
         print(vesalius.pretrain(kind, *sources, out=folder, resume=resume, **settings, method={**method, **own}))
 
 
-def write_down(variants: Variants, out: Path, root: Path, name: str, data: str, weights: bool = True) -> None:
-    """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results; with `weights`, the encoders
-    in bf16 to weights/. root: of a checkout. name: of the recipe. data: in words."""
+def write_down(
+    variants: Variants, out: Path, root: Path, name: str, data: str, weights: Collection[str] | None = None
+) -> None:
+    """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results; of those in `weights`, or of all,
+    the encoders in bf16 to weights/. root: of a checkout. name: of the recipe. data: in words."""
     folder = root / "src/vesalius/recipes/results"
     runs = {run: out / run for run in variants if (out / run / "encoder.safetensors").exists()}
     rows = folder / f"{name}.jsonl"
     rows.unlink(missing_ok=True)
     for run, path in runs.items():
         results.append(rows, curves.rows(path, run, data))
-        if weights:
+        if weights is None or run in weights:
             zoo.export(path, root / "weights" / f"{name}-{run}.safetensors", bf16=True)
     checkpoint.write_bytes(folder / f"{name}.csv", curves.curve(runs).encode())
     about = {"hardware": curves.hardware(), "data": zoo.load(next(iter(runs.values()))).card.data}
