@@ -16,7 +16,7 @@ Words = list[str]
 
 
 def demo(words: Words) -> None:
-    """the main job on synthetic bodies, in minutes: pretrain Adam (--3d: vox2vec), then show that it learned"""
+    """the main job on synthetic bodies, in minutes: pretrain Adam (--3d: vox2vec; or --method pcrlv2), see what it learned"""
     run(["demo_3d" if "--3d" in words else "demo", *(word for word in words if word != "--3d")])
 
 
@@ -54,6 +54,7 @@ def prepare(words: Words) -> None:
         size: int = 512,
         grey: bool = True,
         spacing: tuple[float, ...] = (),
+        upsample: bool = False,
         body: bool = False,
         cache: str = "",
     ) -> None:
@@ -65,12 +66,13 @@ def prepare(words: Words) -> None:
             size: short side of 2-D images, in pixels; smaller ones stay as they are
             grey: 2-D images become one channel; --no-grey for fundus photographs and other colour
             spacing: of 3-D images, mm along x, y, z; an axis with coarser voxels keeps them
+            upsample: such an axis gets finer voxels too, by interpolation, which adds no detail
             body: CT is cropped to the body, and its mask kept; for CT in HU alone
             cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
         """
         from vesalius.train.sources import prepare_only
 
-        print(prepare_only(data, ndim, size, cache, grey, spacing, body))
+        print(prepare_only(data, ndim, size, cache, grey, spacing, body, upsample))
 
     _call(command, words, "prepare")
 

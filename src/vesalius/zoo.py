@@ -18,6 +18,7 @@ from vesalius.settings import to_dict, unknown
 
 # And fpn8x4, unet16x3: of width 8 or 16 at full resolution, with 4 or 3 levels.
 BACKBONES = ("resnet18", "resnet34", "resnet50", "fpn", "fpn-finest", "unet")
+UNTRAINED = ("scratch", "random")  # words in place of a run: a network with random weights (`template`)
 Runs = Sequence[str | Path] | Mapping[str, str | Path]  # folders or files, or name -> folder or file
 
 
@@ -93,7 +94,16 @@ def named(runs: Runs, taken: Collection[str] = ()) -> list[tuple[str, str | Path
     return found
 
 
+def template(run: str | Path) -> str | None:
+    """Of a word in place of a run, `random`, `scratch`, `random:RUN` or `scratch:RUN`, the run whose network is meant, with
+    random weights: "" for the first one given. None: `run` is no such word, but a run."""
+    word, _, of = str(run).partition(":")
+    return of if word in UNTRAINED else None
+
+
 def _name(run: str | Path) -> str:
+    if of := template(run):
+        return f"{str(run).partition(':')[0]} {_name(of)}"
     path = Path(run)
     return path.resolve().name if path.is_dir() else path.stem
 

@@ -14,7 +14,7 @@ import pytest
 
 from fakes.arrays import Arrays, write_arrays
 from vesalius.data.build import build, forecast
-from vesalius.data.cache import key_hash, read_index, salt_of
+from vesalius.data.cache import folder_of, key_hash, outdated, read_index, salt_of
 from vesalius.data.prepare import RADIOGRAPH, VOLUME, prepare, restore_points
 from vesalius.data.scan import Scan
 from vesalius.data.steps import ResizeShort, ToUint8
@@ -107,6 +107,16 @@ def test_other_steps_another_folder_and_other_patients_another_hash(tmp_path, bu
     same = build(dataset, dataset.ids, STEPS, tmp_path / "cache", workers=1)
     assert (same.cache.folder, same.made) == (built.cache.folder, 5)
     assert {scan.patient for scan in same.cache}.isdisjoint({scan.patient for scan in built.cache})
+
+
+def test_what_an_earlier_format_left_is_found_and_never_read(tmp_path, built):
+    root, dataset = tmp_path / "cache", Arrays(tmp_path / "data")
+    assert outdated(root, STEPS) == ()
+    built.cache.folder.rename(old := folder_of(root, STEPS, 1))
+    again = build(dataset, dataset.ids, STEPS, root, workers=1)
+    assert (again.made, again.reused, again.cache.folder) == (5, 0, built.cache.folder)
+    assert outdated(root, STEPS) == (old,)
+    assert outdated(root, RADIOGRAPH) == ()
 
 
 def test_equal_bytes_are_stored_once(tmp_path):

@@ -1,12 +1,15 @@
-"""What preparing says of voxels that it left as coarse as they were."""
+"""What preparing says of voxels that it left as coarse as they were, or made finer."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fakes.arrays import Arrays, write_arrays
+from vesalius.data.build import build
 from vesalius.data.cache import Entry
-from vesalius.data.coarse import kept_coarser
+from vesalius.data.coarse import kept_coarser, upsampled
 from vesalius.data.prepare import prepare
 from vesalius.data.scan import Scan
 from vesalius.data.steps import Spacing
@@ -44,3 +47,26 @@ def test_nothing_is_said_where_no_spacing_was_asked_or_known():
     coarse = entry((30, 30, 20), (4.0, 4.0, 4.0), MM)[0]
     assert kept_coarser([coarse], ()) == ""
     assert kept_coarser([Entry("", "", "", (1, 30, 30), "uint8", "0..1", None, 0)], MM) == ""
+
+
+class Volumes(Arrays):
+    """Of 3 mm, but 1.2 mm along x."""
+
+    def read(self, id):
+        return replace(super().read(id), spacing=(1.2, 3.0, 3.0))
+
+
+def test_what_is_upsampled_is_what_would_have_been_kept(tmp_path):
+    data = Volumes(write_arrays(tmp_path / "data", 3, (1, 30, 20, 10)).root)
+    kept, finer = (
+        build(data, data.ids, [Spacing((2.0, 1.5, 2.0), upsample)], tmp_path / "cache", workers=1).cache
+        for upsample in (False, True)
+    )
+    assert kept.folder != finer.folder
+    assert [kept[0].shape, finer[0].shape] == [(18, 20, 10), (18, 40, 15)]
+    said = upsampled(finer, (2.0, 1.5, 2.0))
+    assert said.startswith("3 of 3 volumes had voxels coarser than the 2 x 1.5 x 2 mm asked, and are upsampled")
+    assert (
+        said.split(": ")[1] == kept_coarser(kept.entries, (2.0, 1.5, 2.0)).split(": ")[1] == "y 3 mm in 3, z 3 mm in 3"
+    )
+    assert upsampled(kept, (2.0, 1.5, 2.0)) == kept_coarser(finer.entries, (2.0, 1.5, 2.0)) == ""

@@ -1,6 +1,7 @@
 """LUNA16: nodules and candidates from mm to voxels, folds, the draw of negatives, and cubes round candidates."""
 
 import shutil
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from fakes import luna16
 from fakes.luna16 import DARK, MARKED, NODULES, SPACING, UID, VALUE
 from vesalius.data.build import build
+from vesalius.data import files
+from vesalius.data.datasets import luna16 as module
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import prepare
 from vesalius.data.scan import Scan
@@ -119,6 +122,38 @@ def test_candidates_of_one_scan_are_cached_apart_and_known_again(tmp_path: Path,
         expected: Scan = prepare(data.read(id), steps).scan
         assert (scan.read() == expected.image).all()
     assert build(data, data.ids, steps, tmp_path, workers=1).reused == len(data.ids)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Any]]:
+    """Each file that is read from here on, and its image for as long as anyone holds it."""
+    real, found = files.read, []
+
+    def read(path: Path) -> Scan:
+        scan = real(path)
+        found.append((path, weakref.ref(scan.image)))
+        return scan
+
+    monkeypatch.setattr(files, "read", read)
+    module._volume.cache_clear()
+    return found
+
+
+def test_the_stream_is_one_by_one_reading_with_each_scan_read_once(root: Path, made: list[tuple[Path, Any]]) -> None:
+    data = opened(root, "?task=candidates&negatives=0")
+    ids = [data.ids[i] for i in np.random.default_rng(0).permutation(len(data.ids))]
+    cubes = []
+    for cube in data.stream(ids):
+        cubes.append(cube)
+        assert sum(image() is not None for _, image in made) == 1  # no cube holds on to its scan
+    assert sorted(path for path, _ in made) == sorted({data.path(id) for id in ids})
+    series = list(dict.fromkeys(map(data.patient, ids)))
+    assert [cube.id for cube in cubes] == sorted(ids, key=lambda id: series.index(data.patient(id)))
+    for cube in cubes:
+        alone = data.read(cube.id)
+        np.testing.assert_array_equal(cube.image, alone.image)
+        np.testing.assert_array_equal(cube.affine, alone.affine)
+        assert (cube.patient, cube.spacing, cube.meta) == (alone.patient, alone.spacing, alone.meta)
 
 
 def test_what_cannot_be_meant_is_said(tmp_path: Path, root: Path) -> None:

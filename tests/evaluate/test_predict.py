@@ -165,6 +165,21 @@ def test_scratch_inherits_the_preparation_and_nothing_that_was_learned(tiny_run:
     assert (card.parent, len(card.data), card.notices, card.prepare) == (None, 1, [], trained.loaded.card.prepare)
 
 
+def test_random_weights_may_be_those_of_any_run(tiny_run: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    other, file = zoo.build("resnet34"), tmp_path / "other.safetensors"
+    checkpoint.write(file, other.state_dict(), Card(zoo.description("resnet34", other)))
+    found = {one.name: one for one in contestants([tiny_run, "scratch", f"scratch:{file}", file], "fewshot")}
+    assert [one.random for one in found.values()] == [False, True, True, False]
+    depths = [len(list(one.backbone(0).modules())) for one in found.values()]
+    assert depths[0] == depths[1] < depths[2] == depths[3]
+    with pytest.raises(SettingError, match="no run given"):
+        list(contestants([f"random:{file}"], "linear"))
+    again = [next(found[name].backbone(seed).parameters()) for seed in (1, 1, 2) for name in ["scratch other"]]
+    assert torch.equal(again[0], again[1])
+    assert not torch.equal(again[0], again[2])
+
+
 def test_probabilities_are_sixteen_bits_and_the_mask_is_where_they_exceed_a_half(saved, pictures, tmp_path):
     image = next(pictures.rglob("*.png"))
     assert vesalius("predict", saved, image, tmp_path / "out", "--probabilities", "--window", 32).status == 0

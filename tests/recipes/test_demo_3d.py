@@ -17,13 +17,21 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setenv("VESALIUS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(demo_3d, "VOXEL", 12)
     monkeypatch.setattr(demo_3d, "ORGANS", ("liver", "heart"))
-    small = {"backbone": "fpn2x2", "batch": 2, "workers": 0, "method": {"patch": (8, 8, 8), "voxels": 20}}
-    monkeypatch.setattr(demo_3d, "SETTINGS", {**demo_3d.SETTINGS, **small})
+    small = {
+        "vox2vec": {"backbone": "fpn2x2", "method": {"patch": (8, 8, 8), "voxels": 20}},
+        "pcrlv2": {
+            "backbone": "unet2x2",
+            "method": {**demo_3d.PCRLV2["method"], "patch": (8, 8, 8), "small_patch": (8, 8, 8), "small": 1},
+        },
+    }
+    for name, settings in small.items():
+        monkeypatch.setitem(demo_3d.METHODS, name, {**demo_3d.METHODS[name], "batch": 2, "workers": 0, **settings})
     return tmp_path / "run"
 
 
-def test_it_ends_with_a_page_and_a_sentence_of_what_is_in_the_rows(tiny, capsys):
-    demo_3d.main(str(tiny), bodies=2, unseen=3, epochs=1)
+@pytest.mark.parametrize("method", ["vox2vec", "pcrlv2"])
+def test_it_ends_with_a_page_and_a_sentence_of_what_is_in_the_rows(tiny, method, capsys):
+    demo_3d.main(str(tiny), method, bodies=2, unseen=3, epochs=1)
     rows = results.select(results.read(tiny / results.FILE), name="knn_accuracy", condition="upright")
     said = re.search(r"pretrained (\S+), random weights (\S+); difference", capsys.readouterr().out)
     unseen = {key_hash(b"synthetic", f"body{demo_3d.FIRST + k}") for k in range(3)}
@@ -31,7 +39,9 @@ def test_it_ends_with_a_page_and_a_sentence_of_what_is_in_the_rows(tiny, capsys)
         own = results.select(rows, run=run)
         assert {row.patient for row in own} == unseen
         assert float(mean) == pytest.approx(sum(row.value for row in own) / 3, abs=6e-4)
-    assert "Voxels of organs" in (tiny / "report.html").read_text()
+    page = (tiny / "report.html").read_text()
+    assert "Voxels of organs" in page
+    assert ("Restored images" in page) == (method == "pcrlv2")
 
 
 def test_what_is_no_run_is_not_overwritten(tmp_path):

@@ -31,7 +31,8 @@ from vesalius.data.steps import Step
 from vesalius.errors import DataError
 from vesalius.space.box import Box
 
-FORMAT = 1  # of the files and of what the readers make of a source: raise it when either changes
+FORMAT = 2  # of the files and of what readers and steps make of a source: raise it when either changes
+# 2: percentiles of several channels are each channel's own
 
 
 def default_root() -> Path:
@@ -64,10 +65,15 @@ def salt_of(root: Path) -> bytes:
     return salt
 
 
-def folder_of(root: Path, steps: Sequence[Step]) -> Path:
-    """Where scans prepared by `steps` live."""
-    words = json.dumps([FORMAT, steps_to_json(steps)], sort_keys=True)
+def folder_of(root: Path, steps: Sequence[Step], format: int = FORMAT) -> Path:
+    """Where scans prepared by `steps` live: each format has its own folder, so that what is older is never read."""
+    words = json.dumps([format, steps_to_json(steps)], sort_keys=True)
     return root / blake2b(words.encode(), digest_size=8).hexdigest()
+
+
+def outdated(root: Path, steps: Sequence[Step]) -> tuple[Path, ...]:
+    """Folders of the same steps that earlier formats have left: nothing reads them any more."""
+    return tuple(folder for old in range(1, FORMAT) if (folder := folder_of(root, steps, old)).exists())
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,17 +43,27 @@ class Prepared:
 
 
 def steps_for(
-    ndim: int, size: int = 512, spacing: tuple[float, ...] | None = None, grey: bool = True, body: bool = False
+    ndim: int,
+    size: int = 512,
+    spacing: tuple[float, ...] | None = None,
+    grey: bool = True,
+    body: bool = False,
+    upsample: bool = False,
 ) -> tuple[Step, ...]:
     """The default steps. 2-D: grey (or colour), short side `size`, uint8. 3-D: RAS+, `spacing` mm if given, int16 HU, or,
     where values are on an arbitrary scale, 0..1 between two percentiles.
 
-    body, for CT alone: cropped to what is no air, with the body mask kept beside the image.
+    body, for CT alone: cropped to what is no air, with the body mask kept beside the image. upsample: voxels coarser than
+    `spacing` are made finer too. SettingError: there is no spacing that they could be brought to.
     """
+    if upsample and (ndim == 2 or not spacing):
+        raise SettingError(
+            "setting upsample is True", remedy="It is for volumes: give spacing, mm along x, y and z, too."
+        )
     if ndim == 2:
         return (Dimensions(2), *((Grey(),) if grey else ()), ResizeShort(size), ToUint8())
     crop, end = ((CropBody(),), (Body(),)) if body else ((), (Percentiles(),))
-    return (Dimensions(ndim), Canonical(), *crop, *((Spacing(spacing),) if spacing else ()), Narrow(), *end)
+    return (Dimensions(ndim), Canonical(), *crop, *((Spacing(spacing, upsample),) if spacing else ()), Narrow(), *end)
 
 
 def prepare(scan: Scan, steps: Sequence[Step]) -> Prepared:

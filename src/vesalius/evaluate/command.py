@@ -11,7 +11,6 @@ from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.splits import official
 from vesalius.errors import DataError
 from vesalius.evaluate.leakage import Guard
-from vesalius.evaluate.network import SCRATCH
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
 from vesalius.evaluate.tasks import Masks
@@ -59,7 +58,8 @@ def evaluate_command(
     """What encoders are worth with labels. `vesalius compare` says whether differences are real.
 
     Args:
-        runs: run folders or encoder files; the word scratch or random: the first one's network with random weights
+        runs: run folders or encoder files; the word scratch or random: the first one's network with random weights;
+            scratch:RUN or random:RUN: that run's network, to compare encoders of several architectures
         data: PATH, NAME:PATH or NAME:PATH?option=value, with masks or classes
         out: folder for results.jsonl
         protocol: linear or nonlinear (a head on frozen features), finetune (all weights learn), fewshot (the same on 3, 6,
@@ -114,7 +114,7 @@ def evaluate(runs: Runs, out: Path, study: Study) -> Path:
     some = list(contestants(runs, study.protocol))
     dataset = open_dataset(study.data)
     read = _reader(dataset, study)
-    trained = {name: run for name, run in zoo.named(runs) if str(run) not in SCRATCH}
+    trained = {name: run for name, run in zoo.named(runs) if zoo.template(run) is None}
     asked = read.ids if study.plan.folds else read.others
     guard = Guard(trained, dataset, asked, (study.train, study.test), study.allow_leak)
     about, trainings = facts(dataset), Trainings(study, dataset, out)

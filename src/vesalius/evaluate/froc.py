@@ -78,7 +78,8 @@ class Marks:
 def marks_of(data: Marked, ids: Sequence[str], scores: Sequence[float]) -> Marks:
     """Marks called `ids` with their scores; the scans are those with a mark among them. Errors: those of `Marks`."""
     scans = {scan: n for n, scan in enumerate(sorted({data.patient(id) for id in ids}))}
-    counts = [data.lesions[scan] for scan in scans]
+    lesions = data.lesions
+    counts = [lesions[scan] for scan in scans]
     first = dict(zip(scans, np.cumsum([0, *counts])[:-1].tolist(), strict=True))  # number of each scan's first lesion
     found = [(data.patient(id), data.lesion(id)) for id in ids]
     return Marks(

@@ -21,7 +21,6 @@ from vesalius.settings import to_dict
 
 KIND = "segmentation"
 FOLDER = "networks"  # below the folder of the results
-SCRATCH = ("scratch", "random")  # runs by these names: the network of the first run, with random weights
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def keeper(
 ) -> Callable[[UNet | WithHead, Sequence[Subject], Repeat, int | None], None]:
     """What is called with each trained network, the images it saw, and which training it was: saves it below `folder`."""
     about = facts(dataset)
-    parent = None if encoder.method in SCRATCH else run
+    parent = None if encoder.method in zoo.UNTRAINED else run
     named = {
         "dataset": about.name if about else type(dataset).__module__,
         "licence": about.licence if about else "unknown",

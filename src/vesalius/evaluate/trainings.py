@@ -11,7 +11,7 @@ from vesalius.checkpoint import Card
 from vesalius.data.datasets import Dataset
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import froc, protocols
-from vesalius.evaluate.network import SCRATCH, keeper, saved_as
+from vesalius.evaluate.network import keeper, saved_as
 from vesalius.evaluate.repeats import Repeat, cohorts, repeats
 from vesalius.evaluate.study import Study
 from vesalius.evaluate.tasks import Classes, Masks, task_of
@@ -45,17 +45,22 @@ class Contestant:
 def contestants(runs: Runs, protocol: str) -> Iterator[Contestant]:
     """Each run once; of protocol scratch, the first one's network with random weights alone. SettingError: no run given."""
     named = zoo.named(runs)
-    loaded = {name: zoo.load(run) for name, run in named if str(run) not in SCRATCH}
+    loaded = {name: zoo.load(run) for name, run in named if zoo.template(run) is None}
     if not loaded:
         raise SettingError("no run given", remedy="vesalius evaluate RUN... --data D; scratch goes beside a run.")
     first = next(iter(loaded.values()))
-    card = Card(first.card.backbone, unit=first.card.unit, prepare=first.card.prepare, method=SCRATCH[0])
-    blank = Loaded(first.backbone, card)
     if protocol == "scratch":
-        yield Contestant(SCRATCH[0], blank, random=True)
+        yield _blank("scratch", first)
         return
-    for name, _ in named:
-        yield Contestant(name, loaded[name]) if name in loaded else Contestant(name, blank, random=True)
+    for name, run in named:
+        of = zoo.template(run)
+        yield Contestant(name, loaded[name]) if of is None else _blank(name, zoo.load(of) if of else first)
+
+
+def _blank(name: str, like: Loaded) -> Contestant:
+    """The network of `like` with random weights; of what was learned, its card says nothing."""
+    card = Card(like.card.backbone, unit=like.card.unit, prepare=like.card.prepare, method="scratch")
+    return Contestant(name, Loaded(like.backbone, card), random=True)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The main job in minutes, on the embedded default: pretrain Adam on synthetic bodies, then show that it learned.
+"""The main job in minutes, on the embedded default: pretrain Adam or PCRLv2 on synthetic bodies, then show what it learned.
 
-Command: make demo, or vesalius demo (--3d: demo_3d). Hardware: two CPU cores are enough. Time: at most 5 minutes.
+Command: make demo, or vesalius demo (--method pcrlv2; --3d: demo_3d). Time: at most 5 minutes of two CPU cores.
 What it shows: patches at the landmarks of bodies never seen, named by their nearest neighbours in other bodies (k-NN), with
 the pretrained encoder against the same network with random weights. Seeds 0-2, the scores of every body (knn_accuracy in
 results.jsonl): recipes/results/demo.jsonl. What it does not show: mean-free raw pixels name these patches better than either
@@ -10,7 +10,7 @@ encoder, since bodies of one program look more alike than patients do; and it sa
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vesalius.errors import SettingError
 
@@ -18,12 +18,16 @@ BODIES, UNSEEN = 192, 48
 FIRST = 200_000  # of the unseen bodies; those from 100,000 on served to choose the settings below
 VIEW, PATCH = 32, 48  # px: of a view in training; of a landmark patch, which has 56 px of the image
 QUICK: dict[str, Any] = {"grid": 8, "conditions": ("upright", "all"), "composed": 2}  # a minute or two for all measures
-SETTINGS: dict[str, Any] = {
+SHARED: dict[str, Any] = {
     "backbone": "resnet18",
     "size": 256,
     "holdout": 0.0,
-    "batch": 64,
     "optim": {"kind": "adamw", "lr": 1e-3, "warmup_epochs": 5.0},
+}
+ADAM: dict[str, Any] = {
+    **SHARED,
+    "batch": 64,
+    "epochs": 80,  # of each of the two stages
     "method": {
         "levels": (0, 2),  # a stage of n = 4 after these learned to tell bodies, not places: k-NN fell
         "size": VIEW,
@@ -38,27 +42,49 @@ SETTINGS: dict[str, Any] = {
         "groups": 2,
     },
 }
+PCRLV2: dict[str, Any] = {
+    **SHARED,
+    "batch": 32,
+    "epochs": 60,
+    "method": {
+        "size": 64,
+        "small_size": VIEW,
+        "small": 2,  # of 6: more bodies seen in the same time
+        "jitter": (0.4, 0.4, 0.0, 0.0),  # the images are grey
+        "grayscale": 0.0,
+        "blur": (0.1, 1.0),
+        "flip": 0.0,
+        "groups": 1,
+    },
+}
+METHODS = {"adam": ADAM, "pcrlv2": PCRLV2}
 
 
 def main(
-    out: str = "runs/demo", seed: int = 0, overwrite: bool = False, bodies: int = BODIES, epochs: int = 80
+    out: str = "runs/demo",
+    method: Literal["adam", "pcrlv2"] = "adam",
+    seed: int = 0,
+    overwrite: bool = False,
+    bodies: int = BODIES,
+    epochs: int = 0,
 ) -> None:
     """Pretrain on synthetic bodies and measure what was learned.
 
     Args:
         out: folder of the run
+        method: adam or pcrlv2
         seed: of the bodies' crops, the network and the bank
         overwrite: delete what is in `out` first, if it is a run
         bodies: how many to train on
-        epochs: of each of the two stages
+        epochs: of each of Adam's two stages, or of PCRLv2's one; default: a few minutes
     """
     import vesalius
 
     folder = cleared(out, overwrite)
     begun = time.monotonic()
     data = f"phantom:?bodies={bodies}"
-    settings = {**SETTINGS, "seed": seed, "epochs": epochs}
-    encoder = vesalius.pretrain("adam", data, out=folder, **settings)
+    settings = {**METHODS[method], "seed": seed, **({"epochs": epochs} if epochs else {})}
+    encoder = vesalius.pretrain(method, data, out=folder, **settings)
     minutes = (time.monotonic() - begun) / 60
     print(f"\npretrained in {minutes:.1f} minutes: {encoder}")
     print(measure(encoder, seed, folder))

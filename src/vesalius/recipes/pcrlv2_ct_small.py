@@ -57,7 +57,7 @@ RUNS = {**SEEDS, **ABLATIONS}
 
 
 def encoders(weights: str | Path) -> dict[str, str | Path]:
-    """Name of a run -> its encoder, as `record` writes them into the folder `weights`."""
+    """What a seed is called beside others -> its encoder, as `record` writes them into the folder `weights`."""
     return {f"pcrlv2 {name}": Path(weights) / f"{NAME}-{name}.safetensors" for name in SEEDS}
 
 

@@ -1,47 +1,58 @@
-"""Seven organs of the head and neck, from vox2vec's pyramid: probing, fine-tuning, few labels (Figure 2 of the paper).
+"""Seven organs of the head and neck, from pyramids of vox2vec and PCRLv2: probing, fine-tuning, few labels.
 
-Command: vesalius run vox2vec_ct_small, then vesalius run transfer_headneck. Hours: see recipes/results.
+Command: vesalius run vox2vec_ct_small and pcrlv2_ct_small, then vesalius run transfer_headneck. Hours: see recipes/results.
 Data: OpenKBP's planning CT at 4 x 4 x 2.5 mm: 48 to train on, 15 to test on, measured once; settings were tried on the 7 for
 validation. The 48 were seen in pretraining, without labels; the 15 were not. An organ without a contour counts nowhere.
-The paper's numbers (BTCV, 13 organs, mean Dice): from scratch 0.77, linear 0.65, non-linear 0.73, fine-tuned 0.78; after
-pretraining on 6,550 CT. Its random pyramid, frozen, is a point of a figure.
+The paper's numbers (vox2vec; BTCV, 13 organs, mean Dice): from scratch 0.77, linear 0.65, non-linear 0.73, fine-tuned 0.78;
+after pretraining on 6,550 CT. Its random pyramid, frozen, is a point of figure 2: Dice against trainable parameters.
+
+Frozen encoders stand beside the same networks with random weights, fine-tuned ones beside training from scratch.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
-from vesalius.recipes import transfer, vox2vec_ct_small
+from vesalius.recipes import pcrlv2_ct_small, transfer, vox2vec_ct_small
 
 NAME = Path(__file__).stem
 DATA = "ct_headneck:{}/ct_headneck"
 SHOTS = (3, 6, 12, 24)
+SHARES = (0.1, 0.2, 0.5, 1.0)
 PROBED: dict[str, Any] = {"patch": (32, 32, 32), "steps": 1000, "batch": 7, "lr": 3e-3, "whole": True}
 TUNED: dict[str, Any] = {"patch": (32, 32, 24), "steps": 500, "batch": 7, "lr": 1e-3}
 
 
-def studies(data: str, encoders: str) -> transfer.Studies:
-    """Heads on frozen pyramids, beside that of random weights, with few and all labels; fine-tuning, beside from scratch."""
-    runs: dict[str, str | Path] = {name: Path(encoders) / name for name in vox2vec_ct_small.RUNS}
-    frozen, tuned = {**runs, "random": "random"}, {"seed0": runs["seed0"], "scratch": "scratch"}
-    few, everyone = Plan(shots=SHOTS, draws=3), Plan(draws=3)
-    linear = Study(DATA.format(Path(data).resolve()), "linear", plan=everyone, settings=PROBED)
-    finetune = replace(linear, protocol="finetune", plan=Plan(draws=2), settings=TUNED)
+def studies(data: str, weights: str) -> transfer.Studies:
+    """Of vox2vec's encoders, then, with _pcrlv2 in their names, of PCRLv2's."""
+    vox, pcrl = vox2vec_ct_small.encoders(weights), pcrlv2_ct_small.encoders(weights)
+    own = _studies(data, vox, random="random", scratch="scratch")
+    others = _studies(data, pcrl, random="random U-Net", scratch="scratch U-Net")
+    return {**own, **{f"{name}_pcrlv2": study for name, study in others.items()}}
+
+
+def _studies(data: str, runs: Mapping[str, str | Path], random: str, scratch: str) -> transfer.Studies:
+    """random, scratch: what the first run's network without its weights is called."""
+    name, first = next(iter(runs.items()))
+    frozen, tuned = {**runs, random: f"random:{first}"}, {name: first, scratch: f"scratch:{first}"}
+    linear = Study(DATA.format(Path(data).resolve()), "linear", plan=Plan(draws=3), settings=PROBED)
+    finetune = replace(linear, protocol="finetune", settings=TUNED)
     return {
         "linear": (frozen, linear),
         "nonlinear": (frozen, replace(linear, protocol="nonlinear")),
-        "finetune": (tuned, finetune),
-        "linear_few": (frozen, replace(linear, plan=few)),
-        "nonlinear_few": (frozen, replace(linear, protocol="nonlinear", plan=few)),
+        "linear_few": (frozen, replace(linear, plan=Plan(shots=SHOTS, draws=3))),
+        "nonlinear_few": (frozen, replace(linear, protocol="nonlinear", plan=Plan(shots=SHOTS, draws=3))),
+        "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=2))),
         "fewshot": (tuned, replace(finetune, protocol="fewshot", plan=Plan(shots=SHOTS, draws=2))),
     }
 
 
 def main(
     data: str = "../shared/data",
-    encoders: str = f"runs/{vox2vec_ct_small.NAME}",
+    weights: str = "weights",
     out: str = f"runs/{NAME}",
     only: str = "",
     record: str = "",
@@ -50,9 +61,9 @@ def main(
 
     Args:
         data: folder that holds ct_headneck
-        encoders: folder of vox2vec_ct_small's runs
+        weights: folder of the encoders
         out: folder of the rows
-        only: one of linear, nonlinear, finetune, linear_few, nonlinear_few, fewshot
+        only: one of linear, nonlinear, linear_few, nonlinear_few, finetune, fewshot, and these with _pcrlv2
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    transfer.run(studies(data, encoders), out, only, record, NAME)
+    transfer.run(studies(data, weights), out, only, record, NAME)

@@ -39,8 +39,9 @@ VARIANTS: variants.Variants = {name: ("vox2vec", {}) for name in RUNS}
 
 
 def encoders(weights: str | Path) -> dict[str, str | Path]:
-    """Name of a run -> its encoder, as `record` writes them into the folder `weights`."""
-    return {name: Path(weights) / f"{NAME}-{name}.safetensors" for name in RUNS}
+    """What a run is called beside others -> its encoder, as `record` writes them into the folder `weights`."""
+    called = {name: "vox2vec-UNet" if name == "unet" else f"vox2vec {name}" for name in RUNS}
+    return {called[name]: Path(weights) / f"{NAME}-{name}.safetensors" for name in RUNS}
 
 
 def main(

@@ -72,6 +72,7 @@ class Run(Generic[C]):
     spacing: tuple[
         float, ...
     ] = ()  # 3-D images get voxels of this many mm along x, y, z; coarser ones stay as they are
+    upsample: bool = False  # coarser ones get them too, by interpolation, which adds no detail
     body: bool = False  # CT is cropped to the body, and its mask kept; for CT in HU alone
     exclude_patients: str = ""  # a text file, one patient a line, kept out of training and validation
     holdout: float = 0.1  # share of patients whose loss is watched, never trained on; 0 = none

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vesalius.data.build import Built, build
-from vesalius.data.cache import Entry, default_root, key_hash
-from vesalius.data.coarse import kept_coarser
+from vesalius.data.cache import Cache, Entry, default_root, key_hash, outdated
+from vesalius.data.coarse import kept_coarser, upsampled
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.splits import exclude, holdout
@@ -65,16 +65,17 @@ def open_sources(
     """
     if not run.data:
         raise DataError("no data given", remedy="Give a folder of images, NAME:PATH, or phantom.")
-    steps = prepare_steps(run)
+    steps, root = prepare_steps(run), _root(run.cache)
     datasets = [open_dataset(spec) for spec in run.data]
     chosen = _chosen(run, datasets)
     enough(len(_hold_out(_who(datasets, chosen), run.holdout, run.seed)[0]))
+    _say_outdated(root, steps)
     built = [
-        build(dataset, ids, steps, _root(run.cache), progress=shower(f"preparing {spec}"))
+        build(dataset, ids, steps, root, progress=shower(f"preparing {spec}"))
         for spec, dataset, ids in zip(run.data, datasets, chosen, strict=True)
     ]
     for spec, one in zip(run.data, built, strict=True):
-        if coarse := kept_coarser(one.cache.entries, run.spacing):
+        if coarse := _coarse(one.cache, run.spacing, run.upsample):
             say(f"{spec}: {coarse}")
     sources, aside = _admitted(run, datasets, chosen, built, check_scan)
     _say_set_aside(aside)
@@ -95,7 +96,7 @@ def open_sources(
 
 def prepare_steps(run: Run[Any]) -> tuple[Step, ...]:
     """How `run` prepares every image, those that it is probed with as well."""
-    return steps_for(run.ndim, run.size, run.spacing or None, run.grey, run.body)
+    return steps_for(run.ndim, run.size, run.spacing or None, run.grey, run.body, run.upsample)
 
 
 def prepare_only(
@@ -106,22 +107,33 @@ def prepare_only(
     grey: bool = True,
     spacing: tuple[float, ...] = (),
     body: bool = False,
+    upsample: bool = False,
 ) -> str:
     """Fill the cache with a data set; the sentence that says what came of it."""
     if ndim not in (2, 3) or size < 1:
         raise SettingError(f"ndim {ndim}, size {size}", remedy="ndim is 2 or 3, and size at least 1.")
     dataset = open_dataset(spec)
-    steps = steps_for(ndim, size, spacing or None, grey, body)
-    built = build(dataset, dataset.ids, steps, _root(cache), progress=shower(f"preparing {spec}"))
+    steps, root = steps_for(ndim, size, spacing or None, grey, body, upsample), _root(cache)
+    _say_outdated(root, steps)
+    built = build(dataset, dataset.ids, steps, root, progress=shower(f"preparing {spec}"))
     _say_set_aside(_unreadable(built))
     done = (
         f"{built.made} prepared, {built.reused} were there, {len(built.set_aside)} set aside; in {built.cache.folder}"
     )
-    return "\n".join(filter(None, (kept_coarser(built.cache.entries, spacing), done)))
+    return "\n".join(filter(None, (_coarse(built.cache, spacing, upsample), done)))
 
 
 def _root(setting: str) -> Path:
     return Path(setting).expanduser() if setting else default_root()
+
+
+def _coarse(cache: Cache, mm: tuple[float, ...], upsample: bool) -> str:
+    return upsampled(cache, mm) if upsample else kept_coarser(cache.entries, mm)
+
+
+def _say_outdated(root: Path, steps: Sequence[Step]) -> None:
+    for folder in outdated(root, steps):
+        say(f"{folder}: of an earlier version, whose images are no longer read but prepared anew: it can be deleted")
 
 
 def _chosen(run: Run[Any], datasets: Sequence[Dataset]) -> list[Ids]:

@@ -5,15 +5,16 @@ official folds, hold `SERIES.mhd` and `SERIES.raw`; `annotations.csv` the nodule
 ITK's world, LPS), diameter_mm; `candidates_V2.csv` some 750,000 places that may be nodules, each with its class, 1 or 0.
 
 PCRLv2 pretrains on subsets 0 to 6 (623 scans) and holds out 7 to 9: here train and test. Its scans are resampled to 1 mm:
-`--spacing 1 1 1`, which leaves thicker slices as they are (`Spacing(upsample=True)` does not). All encoders here see -1350
-to 1000 HU where it clips at -1000 and 1000. Its filter for crops without lung compares with the wrong volume, and rejects
+`--spacing 1 1 1 --upsample`, without which thicker slices stay as they are. All encoders here see -1350 to 1000 HU where it
+clips at -1000 and 1000. Its filter for crops without lung compares with the wrong volume, and rejects
 none of 96 voxels a side; `method.tissue` of pcrlv2 stands in its place.
 
 `task=candidates` is its classification of nodules: an image is a cube of 48 mm round a candidate, so 48 voxels at 1 mm, air
 where it reaches out of the scan. Its author speaks of positives that are listed twice, and of two negatives a positive; the
 lists were not published. Here nothing is listed twice: the share of positives, a third, is the same. Negatives are drawn
-evenly from all scans of a subset, by a hash of their names; `stands_for` says of how many each is one. The encoder must not
-be one that crops to the body (--body).
+evenly from all scans of a subset, by a hash of their names; `stands_for` says of how many each is one. All of them
+(`negatives=0`) do not fit in memory: `stream` reads them scan by scan. The encoder must not be one that crops to the body
+(--body).
 
 Who a scan is of is not in the download: each counts as a patient. LIDC-IDRI has 8 more CT than patients. Not read: masks of
 the lungs, `candidates.csv`, and the irrelevant findings (`annotations_excluded.csv`), which the challenge ignores when false
@@ -22,7 +23,7 @@ positives are counted. Could not be checked against the original: counts, and th
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -162,8 +163,24 @@ class Dataset(OnDisk):
     def read(self, id: str, /) -> Scan:
         """The scan as stored, or the cube of it round a candidate. DataError: that is not in the scan."""
         path = self.path(id)
-        scan = replace(_volume(path, footprint(path)), id=id, patient=self.patient(id), meta=self.meta(id))
-        return scan if self.task == "scans" else _cube(scan, _voxels(scan, [_place(id, path)])[0])
+        return self._part(_volume(path, footprint(path)), id)
+
+    def stream(self, ids: Iterable[str]) -> Iterator[Scan]:
+        """`read` of each id, in whatever order they come, with one scan at a time in memory: each is read once.
+
+        Those of a scan follow each other, scans in the order in which `ids` first name them. Errors: those of `read`.
+        """
+        scans: dict[Path, list[str]] = {}
+        for id in ids:
+            scans.setdefault(self.path(id), []).append(id)
+        for path, own in scans.items():
+            whole = _volume(path, footprint(path))
+            yield from (self._part(whole, id) for id in own)
+
+    def _part(self, whole: Scan, id: str) -> Scan:
+        """What `id` names of its scan: all, or the cube round a candidate."""
+        scan = replace(whole, id=id, patient=self.patient(id), meta=self.meta(id))
+        return scan if self.task == "scans" else _cube(scan, _voxels(scan, [_place(id, self.path(id))])[0])
 
     def labels(self, id: str, /) -> Labels:
         """Of a scan boxes round its nodules, of a candidate its class."""
