@@ -5,7 +5,7 @@ What it shows: voxels of the organs of bodies never seen, each named by its near
 (k-NN, by cosine), with the pretrained pyramid against the same network with random weights. What it does not show: bodies of
 one program look more alike than patients do, and organs of CT differ in HU, so that the raw voxels around a place name many
 of them too: the page shows these beside. It says nothing about patients.
-The papers' numbers: none at this size. vox2vec's trained a pyramid of 47.6 million parameters on 6,550 CT in three days of an A100.
+The papers' numbers: none at this size. vox2vec's trained 47.6 million parameters on 6,550 CT in three days of an A100.
 """
 
 import time

@@ -35,18 +35,20 @@ def studies(data: str, weights: str) -> transfer.Studies:
 
 
 def _studies(data: str, runs: Mapping[str, str | Path], random: str, scratch: str) -> transfer.Studies:
-    """random, scratch: what the first run's network without its weights is called."""
+    """random, scratch: what the first run's network without its weights is called. Of few labels and fine-tuning, the first
+    run stands for its method: there each training takes minutes."""
     name, first = next(iter(runs.items()))
-    frozen, tuned = {**runs, random: f"random:{first}"}, {name: first, scratch: f"scratch:{first}"}
+    blank, one, tuned = {random: f"random:{first}"}, {name: first}, {name: first, scratch: f"scratch:{first}"}
     linear = Study(DATA.format(Path(data).resolve()), "linear", plan=Plan(draws=3), settings=PROBED)
     finetune = replace(linear, protocol="finetune", settings=TUNED)
+    few = Plan(shots=SHOTS, draws=2)
     return {
-        "linear": (frozen, linear),
-        "nonlinear": (frozen, replace(linear, protocol="nonlinear")),
-        "linear_few": (frozen, replace(linear, plan=Plan(shots=SHOTS, draws=3))),
-        "nonlinear_few": (frozen, replace(linear, protocol="nonlinear", plan=Plan(shots=SHOTS, draws=3))),
+        "linear": ({**runs, **blank}, linear),
+        "nonlinear": ({**runs, **blank}, replace(linear, protocol="nonlinear", plan=Plan(draws=2))),
+        "linear_few": ({**one, **blank}, replace(linear, plan=few)),
+        "nonlinear_few": ({**one, **blank}, replace(linear, protocol="nonlinear", plan=few)),
         "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=2))),
-        "fewshot": (tuned, replace(finetune, protocol="fewshot", plan=Plan(shots=SHOTS, draws=2))),
+        "fewshot": (tuned, replace(finetune, protocol="fewshot", plan=few)),
     }
 
 
