@@ -11,8 +11,8 @@ import pytest
 
 from fakes import luna16
 from fakes.luna16 import DARK, MARKED, NODULES, SPACING, UID, VALUE
-from vesalius.data.build import build
 from vesalius.data import files
+from vesalius.data.build import build
 from vesalius.data.datasets import luna16 as module
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import prepare

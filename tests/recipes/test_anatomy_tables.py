@@ -1,4 +1,4 @@
-"""The tables of `vesalius anatomy` in README: they say what the rows say, and no claim without its controls."""
+"""The tables of `vesalius anatomy` in docs/results.md: they say what the rows say, and no claim without its controls."""
 
 import pytest
 

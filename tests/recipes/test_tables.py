@@ -1,4 +1,4 @@
-"""The tables of README: what they say is what the rows say, and README says nothing else."""
+"""The tables of docs/results.md: what they say is what the rows say, and nothing else."""
 
 import io
 import json
@@ -30,8 +30,8 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_readme_says_what_the_results_say() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_says_what_the_results_say() -> None:
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     assert text == tables.put(text, tables.markdown(tables.experiments())), "run: python -m vesalius.recipes.tables"
 
 

@@ -166,7 +166,7 @@ class Dataset(OnDisk):
         return self._part(_volume(path, footprint(path)), id)
 
     def stream(self, ids: Iterable[str]) -> Iterator[Scan]:
-        """`read` of each id, in whatever order they come, with one scan at a time in memory: each is read once.
+        """`read` of each id, in whatever order they come, with each scan read once and at most two of them in memory.
 
         Those of a scan follow each other, scans in the order in which `ids` first name them. Errors: those of `read`.
         """

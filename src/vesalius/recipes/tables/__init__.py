@@ -1,7 +1,7 @@
-"""From rows of results to the tables of README: a pure function, and what puts its text between two marks.
+"""From rows of results to the tables of docs/results.md: a pure function, and what puts its text between two marks.
 
 Rows lie in recipes/results/NAME.jsonl, one file an experiment; a table is made of each. `python -m vesalius.recipes.tables`
-writes them into README.md, and a test fails where README says anything else.
+writes them there, and a test fails where that page says anything else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +78,7 @@ def _words(found: Interval, sign: str = "") -> str:
     return f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
 
 
-def put(text: str, block: str, file: str | Path = "README.md") -> str:
+def put(text: str, block: str, file: str | Path = "docs/results.md") -> str:
     """`text` with `block` between the two marks. DataError where it has not each of them once, in order."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,6 +1,6 @@
 """From the rows of `vesalius anatomy` to Markdown: numbers with intervals, claims with verdicts, run against run.
 
-The same functions make the page of `vesalius report`, so README and page cannot say different things.
+The same functions make the page of `vesalius report`, so docs/results.md and page cannot say different things.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What encoders are worth with labels, as tables: rows of `vesalius evaluate`, in README."""
+"""What encoders are worth with labels, as tables: rows of `vesalius evaluate`, in docs/results.md."""
 
 from collections.abc import Sequence
 from dataclasses import replace
