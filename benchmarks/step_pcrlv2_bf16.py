@@ -86,8 +86,7 @@ def main(backbone: str = "unet", batch: int = 4, rounds: int = 3, emulate: bool 
     plain, product = (method(backbone, on.device) for _ in range(2))
     one_by_one(plain.network)
     product.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    settings = {"lr": OPTIM.lr, "momentum": OPTIM.momentum, "weight_decay": OPTIM.weight_decay}
-    slow = torch.optim.SGD(plain.parameters(), **settings)
+    slow = torch.optim.SGD(plain.parameters(), lr=OPTIM.lr, momentum=OPTIM.momentum, weight_decay=OPTIM.weight_decay)
     quick = optim.build(product.parameters(), OPTIM)
     times = race(stepper(given, plain, slow, False), stepper(given, product, quick, on.bf16), rounds, on.device)
     tell("step_pcrlv2", f"{backbone}, batch {batch}", *times, on)

@@ -41,11 +41,12 @@ def evaluate_command(
     window: int | None = None,
     patch: tuple[int, ...] | None = None,
     head: str | None = None,
-    skips: bool | None = None,
+    skips: bool = True,
     levels: tuple[int, ...] | None = None,
     blend: str | None = None,
-    whole: bool | None = None,
-    standardise: bool | None = None,
+    whole: bool = False,
+    standardise: bool = True,
+    cosine: bool = False,
     steps: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
@@ -75,7 +76,7 @@ def evaluate_command(
         metrics: of masks: dice, iou, hd95, surface_dice
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
-        size: side at which the network sees 2-D images, px; this and the next thirteen: default is the protocol's own
+        size: side at which the network sees 2-D images, px; default of this and of those below: the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
         head: on an encoder of volumes that is fine-tuned: linear, nonlinear or unet
@@ -84,9 +85,10 @@ def evaluate_command(
         blend: of windows that slide over volumes: central, gaussian or constant
         whole: probes of volumes learn from features of whole volumes, computed once, in place of patch by patch
         standardise: features of probes for masks are brought to mean 0 and deviation 1, channel by channel
+        cosine: of volumes, the rate falls to 0 as a cosine, in place of vox2vec's constant one
         steps: of training
         batch: images a step
-        lr: rate at the start; cosine to 0
+        lr: rate at the start; for images it falls to 0 as a cosine
         frozen: share of the steps in which only the decoder or head learns
         ramp: share of the steps after these in which the encoder's rate doubles from a tenth up to lr
         seed: of all draws
@@ -94,8 +96,9 @@ def evaluate_command(
         allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
     given = {
-        "size": size, "window": window, "patch": patch, "head": head, "skips": skips, "levels": levels, "blend": blend,
-        "whole": whole, "standardise": standardise, "steps": steps, "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp,
+        "size": size, "window": window, "patch": patch, "head": head, "levels": levels, "blend": blend, "steps": steps,
+        "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp, "skips": None if skips else False, "whole": whole or None,
+        "standardise": None if standardise else False, "cosine": cosine or None,
     }  # fmt: skip
     study = Study(
         data, protocol, train=train, test=test, structures=structures, classes=classes,

@@ -48,7 +48,8 @@ class Config:
     voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a probe's features are of whole volumes,
     computed once (see `whole`); patches and windows are cut from these. skips: connections into the decoder of head unet.
     levels: of the pyramid that a linear head looks at; all if none is named. standardise: a probe's features are brought to
-    mean 0 and deviation 1 over the labelled volumes, channel by channel (see `heads.Standardised`)."""
+    mean 0 and deviation 1 over the labelled volumes, channel by channel (see `heads.Standardised`). cosine: the rate falls to
+    0, where vox2vec's is constant: of few steps, the last ones then count for more than their own patches."""
 
     patch: tuple[int, ...] = (128, 128, 32)
     head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
@@ -64,6 +65,7 @@ class Config:
     skips: bool = True
     levels: tuple[int, ...] = ()
     standardise: bool = True
+    cosine: bool = False
 
     def __post_init__(self) -> None:
         least(self, 1, "patch", "steps", "batch")
@@ -111,7 +113,7 @@ def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Co
     places = [voxels(subject, names) for subject in own]
 
     def now(step: int) -> tuple[float, float]:
-        return rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=True)
+        return rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=not config.cosine)
 
     def loss(step: int) -> Tensor:
         rng = generator(seed, step)

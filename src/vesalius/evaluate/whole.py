@@ -61,7 +61,7 @@ class Probe:
         config = self.config
 
         def now(step: int) -> tuple[float, float]:
-            return rates(step, config.steps, config.lr, frozen=1.0, constant=True)
+            return rates(step, config.steps, config.lr, frozen=1.0, constant=not config.cosine)
 
         def loss(step: int) -> Tensor:
             rng = generator(seed, step)

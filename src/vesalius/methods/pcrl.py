@@ -31,7 +31,7 @@ DIFFERENCES from the reference code (Luchixiang/PCRL; itself "improved" over the
   * What is nearly all air is cut anew (`tissue`).
   * The way down is kept, and transfer adds a fresh way up.
 
-The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --batch 32.
+The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --upsample --batch 32.
 """
 
 from collections.abc import Mapping, Sequence

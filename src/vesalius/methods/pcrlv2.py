@@ -28,7 +28,7 @@ DIFFERENCES from the reference code (RL4M/PCRLv2), and why:
   * The way down is kept, and transfer adds a way up with skips (the code keeps all of its 3-D network, and loads that half).
   * 2-D networks restore the standardised image, 3-D ones 0..1 through a sigmoid, whichever the backbone: ResNet or plain.
 
-The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --batch 32
+The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --upsample --batch 32
 --optim.lr 1e-3.
 """
 
