@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
 from vesalius.progress import say
 from vesalius.train import machine as machines
-from vesalius.train import memory, optim, pictures
+from vesalius.train import memory, optim
 from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
 from vesalius.train.beside import Aside, Begin
@@ -29,6 +29,7 @@ from vesalius.train.machine import Machine
 from vesalius.train.run import Run, read
 from vesalius.train.sources import Sources, open_sources
 from vesalius.train.stop import Listener, Stopped
+from vesalius.train.watch import Watch
 
 
 def train(run: Run[Any], resume: bool = False, beside: Begin | None = None) -> Path:
@@ -101,6 +102,7 @@ class Training:
         self.method = method
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.method.to(self.fabric.device)
+        self.watch = Watch(run, module, method, self.fabric, sources, self._views)
 
     def all_stages(self, resume: bool) -> Path:
         """Run every stage, saving as it goes; the path of the encoder."""
@@ -144,7 +146,8 @@ class Training:
         if tensors is not None:
             restore_optimizer(optimizer, tensors, state)
         wrapped, optimizer = self.fabric.setup(self.method, optimizer)
-        batches = self._batches(self.sources.train, place.stage, self.run.seed)
+        scans, crops, ranks = self.sources.train, self.module.crops, (self.rank, self.ranks)
+        batches = Batches(scans, crops, self.run.method, place.stage, self.micro, self.run.seed, *ranks)
         n = self.run.accumulate
         pin = self.machine.device == "cuda"
         # Closed whatever happens: workers hear no signal, and Python waits for them when it ends.
@@ -202,7 +205,7 @@ class Training:
         clock.waited += time.perf_counter() - begun
         return {name: value.to(self.fabric.device, non_blocking=True) for name, value in batch.items()}
 
-    def _views(self, batch: dict[str, Tensor], stage: int) -> dict[str, Tensor]:
+    def _views(self, batch: Mapping[str, Tensor], stage: int) -> dict[str, Tensor]:
         views: dict[str, Tensor] = self.module.augment(batch, self.run.method, stage)
         if self.machine.precision == "fp64":
             views = {name: view.double() if view.is_floating_point() else view for name, view in views.items()}
@@ -231,25 +234,11 @@ class Training:
         if alarms is not None:
             self.logbook.alarm(now.stage, alarms(numbers, self.run.method))
 
-    @torch.no_grad()
     def _watch(self, place: Place) -> Place:
-        """The loss on held-out patients, in eval mode: nothing in the method changes. Keeps the best of the last stage."""
-        if not len(self.sources.watch):
+        """The loss on held-out patients. Keeps the best of the last stage."""
+        loss = self.watch.loss(self._progress(place.stage, place.step, logging=False), self.micro)
+        if loss is None:
             return place
-        share = min(self.micro, len(self.sources.watch)) // self.ranks * self.ranks
-        if not share:
-            return place
-        batches = self._batches(self.sources.watch, place.stage, self.run.seed + 1, share)
-        self.method.eval()
-        losses = []
-        for t in range(batches.per_epoch):  # always the same crops: the curve moves because the encoder does
-            batch = {name: value.to(self.fabric.device) for name, value in batches[t].items()}
-            views = self._views(batch, place.stage)
-            now = self._progress(place.stage, place.step, logging=False)
-            with self.fabric.autocast():
-                losses.append(self.method(views, now).loss.float())
-        self.method.train()
-        loss = float(self.fabric.all_reduce(torch.stack(losses).mean()))  # type: ignore[arg-type]
         self.logbook.write({**self._at(place.stage, place.step), "watch_loss": loss})
         if place.stage == self.stages - 1 and loss < place.best:
             place = replace(place, best=loss)
@@ -279,24 +268,9 @@ class Training:
         following = Place(place.stage + 1, 0, place.best)
         fresh = optim.build(self.method.parameters(), self.run.optim)
         self._save(following, fresh)
-        self._draw(place.stage)
+        self.watch.draw(place.stage, self.folder.path)
         self.fabric.barrier()
         return following
-
-    @torch.no_grad()
-    def _draw(self, stage: int) -> None:
-        """Pictures of held-out images, or of the training's where none is held out, by methods that make some."""
-        make = getattr(self.module, "pictures", None)
-        if make is None or not self.fabric.is_global_zero:
-            return
-        scans = self.sources.watch if len(self.sources.watch) else self.sources.train
-        few = min(len(scans), pictures.MOST)
-        batch = Batches(scans, self.module.crops, self.run.method, stage, few, self.run.seed + 1)[0]
-        views = self._views({name: value.to(self.fabric.device) for name, value in batch.items()}, stage)
-        self.method.eval()
-        with self.fabric.autocast():
-            pictures.write(self.folder.path, make(self.method, views))
-        self.method.train()
 
     def _save_encoder(self, path: Path, place: Place) -> None:
         if self.fabric.is_global_zero:
@@ -310,7 +284,3 @@ class Training:
     def _progress(self, stage: int, step: int, logging: bool) -> Progress:
         epoch = step // self.steps_per_epoch
         return Progress(stage, step, self.steps, epoch, self.run.epochs, self.run.seed, logging)
-
-    def _batches(self, scans: Any, stage: int, seed: int, batch: int | None = None) -> Batches:
-        micro = batch or self.micro
-        return Batches(scans, self.module.crops, self.run.method, stage, micro, seed, self.rank, self.ranks)
