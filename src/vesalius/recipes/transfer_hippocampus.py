@@ -12,21 +12,23 @@ from typing import Any
 
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
-from vesalius.recipes import transfer, vox2vec_hippocampus_small
+from vesalius.recipes import transfer, transfer_headneck, vox2vec_hippocampus_small
 
 NAME = Path(__file__).stem
-PROBED: dict[str, Any] = {"patch": (24, 24, 24), "steps": 600, "batch": 7, "lr": 3e-3, "whole": True}
-TUNED: dict[str, Any] = {"patch": (24, 24, 24), "steps": 400, "batch": 7, "lr": 1e-3}
+# Those of transfer_headneck, fewer steps: here there are two structures, and they are next to each other.
+LINEAR: dict[str, Any] = {**transfer_headneck.LINEAR, "patch": (24, 24, 24), "steps": 600}
+NONLINEAR: dict[str, Any] = {**transfer_headneck.NONLINEAR, "patch": (24, 24, 24), "steps": 600}
+TUNED: dict[str, Any] = {**transfer_headneck.TUNED, "patch": (24, 24, 24), "steps": 400}
 
 
 def studies(data: str, encoders: str) -> transfer.Studies:
     """Heads on frozen pyramids, beside that of random weights; fine-tuning, beside from scratch."""
     run: dict[str, str | Path] = {"vox2vec": Path(encoders) / "seed0"}
     source = vox2vec_hippocampus_small.DATA.format(Path(data).resolve())
-    linear = Study(source, "linear", plan=Plan(draws=1, folds=5), settings=PROBED, allow_leak=True)
+    linear = Study(source, "linear", plan=Plan(draws=1, folds=5), settings=LINEAR, allow_leak=True)
     return {
         "linear": ({**run, "random": "random"}, linear),
-        "nonlinear": ({**run, "random": "random"}, replace(linear, protocol="nonlinear")),
+        "nonlinear": ({**run, "random": "random"}, replace(linear, protocol="nonlinear", settings=NONLINEAR)),
         "finetune": ({**run, "scratch": "scratch"}, replace(linear, protocol="finetune", settings=TUNED)),
     }
 
