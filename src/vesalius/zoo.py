@@ -1,5 +1,6 @@
 """A name or a file becomes a Backbone ready to use."""
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -112,6 +113,14 @@ def untrained(card: Card, seed: int) -> Any:
     """The network that an encoder's card describes, with random weights that follow from `seed`."""
     torch.manual_seed(seed)
     return build(**arguments(card))
+
+
+def fingerprint(backbone: Any) -> str:
+    """Of the weights: tells a run from the same run trained on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in backbone.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def widened(loaded: Loaded, channels: int) -> Loaded:

@@ -8,6 +8,7 @@ import pytest
 from fakes.command import vesalius
 from vesalius import results
 from vesalius.data.datasets import open_dataset
+from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import segmentation
 from vesalius.evaluate.command import evaluate as run_all
 from vesalius.evaluate.repeats import Plan
@@ -75,3 +76,17 @@ def test_errors_are_one_line(tiny_run: Path, tmp_path: Path, words, said):
     assert done.status in (1, 2), done
     assert len(errors) == 1, done
     assert said in errors[0]
+
+
+def test_rows_of_other_settings_or_weights_are_not_gone_on_with(tiny_run: Path, tmp_path: Path):
+    evaluate(tiny_run, tmp_path)
+    for other, named in (({"lr": 0.5}, "lr: 0.001, not 0.5"), ({"size": 48}, "size: 32, not 48")):
+        with pytest.raises(SettingError, match=named):
+            evaluate(tiny_run, tmp_path, settings={**QUICK.settings, **other})
+    with pytest.raises(SettingError, match="another seed"):
+        evaluate(tiny_run, tmp_path, plan=replace(QUICK.plan, seed=1))
+    more = evaluate(tiny_run, tmp_path, plan=replace(QUICK.plan, draws=3))
+    assert {row.draw for row in more} == {0, 1, 2}
+    (tmp_path / "evaluate.json").write_text("{")
+    with pytest.raises(DataError, match=r"evaluate.json"):
+        evaluate(tiny_run, tmp_path)

@@ -50,6 +50,8 @@ def test_empty_against_empty_is_undefined_and_against_something_is_the_worst():
     both = np.stack([nothing, something])
     found = measured(both, both, ("a", "b"), ("dice", "iou", "hd95"), 1.0, None)
     assert found == {("dice", "b"): 1.0, ("iou", "b"): 1.0, ("hd95", "b"): 0.0}
+    counted = measured(both, both, ("a", "b"), ("dice", "iou", "hd95"), 1.0, None, empty=True)
+    assert counted == {**found, ("dice", "a"): 1.0, ("iou", "a"): 1.0}
 
 
 def test_surfaces_a_voxel_apart_agree_within_a_voxel_and_not_within_half():

@@ -10,7 +10,7 @@ import torch
 from fakes.balls import places, volume
 from vesalius import zoo
 from vesalius.chance import generator
-from vesalius.errors import DataError
+from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import patches
 from vesalius.evaluate.metrics import dice
 from vesalius.evaluate.patches import Config, Patches, batch, built, train
@@ -85,3 +85,10 @@ def test_same_seed_same_losses_and_unknown_structures_count_nowhere():
 def test_a_volume_without_labels_is_named():
     with pytest.raises(DataError, match="i0: has no mask of spleen"):
         patches.voxels(volume(0), ["spleen"])
+
+
+def test_batch_norm_wants_two_cells():
+    backbone = zoo.build("fpn4x3", 3, 1)
+    with pytest.raises(SettingError, match="one cell"):
+        patches.built(backbone, 1, Config(patch=(4, 4, 4), batch=1, head="nonlinear"), 0)
+    patches.built(backbone, 1, Config(patch=(4, 4, 4), batch=1, head="linear"), 0)

@@ -1,5 +1,7 @@
 """Who is labelled: nested shots and shares of patients, folds in which everyone is tested once."""
 
+from dataclasses import replace
+
 import pytest
 
 from fakes.subjects import of_patients
@@ -51,3 +53,14 @@ def test_plans_that_make_no_sense_are_refused(wrong):
 def test_more_shots_than_patients_is_said():
     with pytest.raises(SettingError, match="11 shots of 10 patients"):
         list(repeats(POOL, Plan(shots=(3, 11))))
+
+
+def test_draws_and_folds_do_not_depend_on_how_patients_are_hashed():
+    other = [replace(one, patient=f"hash{(7 * int(one.patient[1:]) + 3) % 10}") for one in POOL]
+    plan = Plan(shots=(2, 5), draws=3)
+    assert [one.own for one in repeats(POOL, plan)] == [one.own for one in repeats(other, plan)]
+    ids = [
+        [[[one.id for one in part] for part in parts] for _, *parts in cohorts(p, [], Plan(folds=3))]
+        for p in (POOL, other)
+    ]
+    assert ids[0] == ids[1]

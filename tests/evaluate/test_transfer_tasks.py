@@ -87,7 +87,8 @@ def test_nodules_are_classified_with_auc_and_cpm(tmp_path: Path) -> None:
     settings = {"size": 8, "steps": 2, "batch": 4}
     study = Study(spec, "finetune", plan=Plan(draws=1), settings=settings)
     rows = results.read(evaluate([run], tmp_path / "out", study))
-    assert [(row.name, row.structure) for row in rows] == [("auc", "nodule"), ("ap", "nodule"), ("cpm", "nodule")]
+    assert [row.name for row in rows] == ["auc", "ap", "cpm"]  # of one scan there is no interval
+    assert {row.structure for row in rows} == {"nodule"}
     with np.load(tmp_path / "out" / rows[0].artefact) as arrays:
         label, score = arrays["label"], arrays["score"]
     assert len(label) == luna16.DARK + 1  # of one scan with two nodules, one of which has a candidate

@@ -111,3 +111,11 @@ def test_a_linear_head_on_one_level_learns_from_no_other():
     coarse = next(iter(outcome.predictions))[0][:, :16]  # air follows
     assert np.array_equal(coarse[:4, :4, :4], np.full((4, 4, 4), coarse[0, 0, 0]))
     assert Study("phantom:", "linear", settings={"levels": (0, 2)}).called("run") == "run level 0+2"
+
+
+def test_an_encoder_without_a_map_at_full_resolution_can_be_probed():
+    torch.manual_seed(0)
+    config = replace(CONFIG, patch=(32, 32, 32), batch=2)
+    probe = whole.Probe(zoo.build("resnet18", 3, 1).eval(), [volume(0)], [volume(1)], ["ball"], config)
+    (found,) = probe.run([0], 3).predictions
+    assert found.shape == (1, *volume(1).shape)

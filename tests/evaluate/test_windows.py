@@ -23,6 +23,12 @@ def test_pasted_windows_give_their_middles_alone():
     assert found[0].tolist() == [0.0] * 12 + [1.0] * 8 + [2.0] * 12
 
 
+def test_the_last_window_is_moved_back_and_the_others_are_not():
+    seen = iter(range(100))
+    found = slide(lambda x: torch.full_like(x, next(seen)), torch.zeros(1, 200), (128,), blend="central", overlap=0.5)
+    assert found[0].tolist() == [0.0] * 96 + [1.0] * 8 + [2.0] * 96  # windows from 0, 64 and 72, 32 trimmed inside
+
+
 def test_there_are_three_ways():
     with pytest.raises(SettingError, match="unknown blend centre"):
         slide(lambda x: x, torch.zeros(1, 8), (8,), blend="centre")

@@ -37,6 +37,13 @@ def method(ndim: int = 2, backbone: str = "unet4x3", **settings: Any) -> pcrlv2.
     return pcrlv2.Method(zoo.build(backbone, ndim, 1), replace(SMALL, **settings))
 
 
+def steady(made: pcrlv2.Method) -> pcrlv2.Method:
+    """As in training, but norms give the same again."""
+    for module in made.eval().modules():
+        module.training = module is made
+    return made
+
+
 def blobs(seed: int, ndim: int) -> MemoryScan:
     """A smooth image, which can be restored."""
     field = np.random.default_rng(seed).normal(size=(24,) * ndim)
@@ -77,7 +84,7 @@ def test_perfect_restoration_and_alignment_cost_minus_two(average: bool, monkeyp
 @pytest.mark.parametrize("average", [True, False])
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_loss_equals_the_one_written_out(ndim: int, average: bool) -> None:
-    made, batch = method(ndim, average=average).double().eval(), views(ndim)
+    made, batch = steady(method(ndim, average=average).double()), views(ndim)
     batch = {name: view.double() for name, view in batch.items()}
     shares, scales = made.shares(STEP), range(2)
     g1, g2, small = (made.network(batch[name].flatten(0, -2 - ndim)) for name in ("x1", "x2", "small"))
@@ -104,6 +111,14 @@ def test_one_scale_a_term_drawn_from_seed_and_step_alone() -> None:
     assert np.array_equal(made.shares(STEP), method(backbone="resnet18", small=6).shares(STEP))
     assert not np.array_equal(drawn[0], drawn[1])
     assert np.all(method(average=True).shares(STEP) == 0.5)
+
+
+def test_the_loss_of_held_out_images_does_not_depend_on_the_step() -> None:
+    made, batch = method().eval(), views()
+    assert np.all(made.shares(STEP) == 0.5)
+    assert made(batch, STEP).loss == made(batch, STEP._replace(step=9)).loss
+    made.train()
+    assert not np.all(made.shares(STEP) == 0.5)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +158,7 @@ def test_idle_heads_stay_where_they_are() -> None:
 
 
 def test_coarse_scales_are_restored_at_the_start_and_not_at_the_end() -> None:
-    made, batch = method(compare=False, average=True).eval(), views()
+    made, batch = steady(method(compare=False, average=True)), views()
     start, middle, end = (made(batch, STEP._replace(step=step)).loss.item() for step in (0, 5, 10))
     y = made.network.target(batch["y1"])
     final = made.network.restored(made.network(batch["x1"]), [])[0]

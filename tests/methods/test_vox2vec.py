@@ -136,4 +136,6 @@ def test_what_cannot_be_used_is_refused_and_padding_is_said(phantom: list[Memory
         vox2vec.crops(generator(0), SimpleNamespace(unit="arbitrary", path="some.b2nd"), config, 0)
     step = vox2vec.Method(zoo.build("fpn4x2", 3, 1), SMALL)(views(phantom, replace(SMALL, patch=(16, 16, 60)), 0), NOW)
     assert 0 < step.log["padding"] < 1
+    assert vox2vec.remark([(40, 50, 8), (128, 128, 32), (200, 127, 40)], config).startswith("2 of 3 images")
+    assert not vox2vec.remark([(128, 128, 32)], config)
     assert any("padded" in text for text in vox2vec.alarms({"padding": float(step.log["padding"])}, SMALL))

@@ -29,6 +29,7 @@ from vesalius.report.plots import looks
 from vesalius.report.pooled import over_shots, over_structures
 from vesalius.report.sections import headline
 from vesalius.report.tables import Scores
+from vesalius.report.trainable import trainable
 from vesalius.results import Row
 
 EASY = np.linspace(0.3, 0.7, 15)
@@ -267,3 +268,23 @@ def test_bodies_and_labels_share_a_page_but_not_their_tables(tmp_path):
     bodies = both.part(PROTOCOLS, others=True)
     assert (both.part(PROTOCOLS).rows, bodies.scores.runs) == (study.rows, ("adam",))
     assert "scratch" not in headline(bodies)
+
+
+def test_dice_is_drawn_against_the_weights_that_learned():
+    own = [
+        replace(row, measure=measure, parameters=count, name="dice")
+        for measure, count in (("linear", 2_000), ("nonlinear", 90_000), ("finetune", 3_000_000))
+        for run in ("vox2vec", "random")
+        for row in grid(run)
+    ]
+    some = panels(over_structures(tasks(own)), 99)
+    for panel in some:
+        assert (
+            panel.trainable("vox2vec", 6)
+            == {"linear": 2_000, "nonlinear": 90_000, "finetune": 3_000_000}[panel.task.what.measure]
+        )
+    drawn = trainable(some, looks(["vox2vec", "random"]))
+    assert "circle: linear probe, square: non-linear probe, diamond: all weights" in drawn.caption
+    assert "vox2vec" in drawn.alt
+    assert trainable(some[:1], looks(["vox2vec", "random"])) is None
+    assert trainable(panels(tasks(grid("vox2vec")), 99), looks(["vox2vec"])) is None

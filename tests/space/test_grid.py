@@ -25,6 +25,12 @@ def test_boxes_cover_stay_inside_and_overlap(shape, size, data):
         assert all(b - a <= size - overlap for a, b in pairwise(starts))
 
 
+def test_uneven_boxes_keep_their_stride_but_for_the_last():
+    assert [box.start[0] for box in boxes((200,), (128,), 64, even=False)] == [0, 64, 72]
+    assert [box.start[0] for box in boxes((20,), (8,), 4, even=False)] == [0, 4, 8, 12]
+    assert [box.shape for box in boxes((5,), (8,), 4, even=False)] == [(5,)]
+
+
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("shape", [(23, 31), (9, 20, 13), (5, 4)])
 def test_cut_and_assembled_is_the_image(shape, centred):

@@ -136,6 +136,10 @@ def test_crops_of_air_are_drawn_again_and_a_scan_of_air_is_named() -> None:
     with pytest.raises(DataError, match=r"scan\.nii: holds nothing but air"):
         nested_crops(generator(0), empty, rule, *size, tissue=(0.02, 1.0))
     assert float(nested_crops(generator(0), empty, rule, *size)["tissue"]) == 0
+    narrow = np.full((1, 200, 16, 16), -1000, np.int16)
+    narrow[:, 0, 0, 0] = 40  # too little to be met by chance, and no reason to stop a run
+    made = nested_crops(generator(0), MemoryScan(narrow, unit="HU"), rule, *size, tissue=(0.02, 1.0))
+    assert float(made["tissue"]) < 0.02
 
 
 def test_tissue_counts_whole_and_air_right_below_it_half() -> None:

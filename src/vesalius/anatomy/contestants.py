@@ -1,6 +1,5 @@
 """Who is measured: the runs, and the controls that say what their numbers are worth."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -70,13 +69,5 @@ def _contestant(
 ) -> Contestant:
     trained_with = run.card.config.get("method", {}).get("size") or Config.size
     chosen = Config(size=size or int(trained_with), **config)
-    about = {**to_dict(chosen), "weights": _fingerprint(run)}
+    about = {**to_dict(chosen), "weights": zoo.fingerprint(run.backbone)}
     return Contestant(name, embed, run.steps, chosen, about)
-
-
-def _fingerprint(run: Loaded) -> str:
-    """Of the weights: a run that was trained on is measured anew."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in run.backbone.state_dict().values():
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -37,6 +37,7 @@ def evaluate_command(
     metrics: tuple[str, ...] = Masks.metrics,
     tolerance: float = Masks.tolerance,
     cases: bool = False,
+    empty: bool = False,
     size: int | None = None,
     window: int | None = None,
     patch: tuple[int, ...] | None = None,
@@ -76,6 +77,7 @@ def evaluate_command(
         metrics: of masks: dice, iou, hd95, surface_dice
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
+        empty: a structure that is neither there nor found counts as Dice 1, in place of not at all
         size: side at which the network sees 2-D images, px; default of this and of those below: the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
@@ -102,7 +104,7 @@ def evaluate_command(
     }  # fmt: skip
     study = Study(
         data, protocol, train=train, test=test, structures=structures, classes=classes,
-        plan=Plan(shots, shares, draws, folds, seed), metrics=metrics, tolerance=tolerance, cases=cases,
+        plan=Plan(shots, shares, draws, folds, seed), metrics=metrics, tolerance=tolerance, cases=cases, empty=empty,
         settings={name: value for name, value in given.items() if value is not None}, save=save, allow_leak=allow_leak,
     )  # fmt: skip
     evaluate(runs, Path(out), study)

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vesalius.chance import generator
 from vesalius.data.cache import default_root, key_hash, salt_of
 from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
@@ -149,10 +150,13 @@ def interval(
 
 
 def rows(data: Marked, outcome: Outcome, test: Sequence[Subject], about: Row) -> Iterator[Row]:
-    """CPM of one training of one class; none where it could not learn it."""
+    """CPM of one training of one class, with the ends of its 95 % interval over scans; none where it could not learn it."""
     salt = salt_of(default_root())
     names = {key_hash(salt, id): id for id in data.ids}
     scores = [float(score[0]) for score in outcome.predictions]
     if np.isfinite(scores).all():
         marks = marks_of(data, [names[subject.id] for subject in test], scores)
-        yield replace(about, name="cpm", value=cpm(marks), parameters=outcome.parameters)
+        found, mine = interval(marks, generator(about.seed or 0)), replace(about, parameters=outcome.parameters)
+        for name, value in (("cpm", found.value), ("cpm_low", found.low), ("cpm_high", found.high)):
+            if np.isfinite(value):
+                yield replace(mine, name=name, value=value)

@@ -1,7 +1,7 @@
 """How good a segmentation is: per patient and structure, on boolean masks. Distances through MONAI.
 
-Empty against empty is undefined, not perfect: such a pair gives no number. A structure that was not contoured gives none
-either.
+Empty against empty is undefined, not perfect: such a pair gives no number, or 1 where that is asked for, as vox2vec's code
+counts it. A structure that was not contoured gives none either.
 """
 
 import warnings
@@ -65,8 +65,12 @@ def measured(
     metrics: Sequence[str],
     tolerance: float,
     spacing: Sequence[float] | None,
+    empty: bool = False,
 ) -> Mapping[tuple[str, str], float]:
-    """(K, *S) twice and K names -> (metric, structure) -> value, those that are defined. SettingError: no such metric."""
+    """(K, *S) twice and K names -> (metric, structure) -> value, those that are defined. SettingError: no such metric.
+
+    empty: a structure that is neither there nor found has the overlap 1, and not none.
+    """
     ways: dict[str, Callable[[Mask, Mask], float]] = {
         **OVERLAPS,
         "hd95": lambda a, b: hausdorff95(a, b, spacing),
@@ -78,6 +82,9 @@ def measured(
     values = {
         (metric, name): ways[metric](a, b) for metric in metrics for name, a, b in zip(names, found, truth, strict=True)
     }
+    if empty:
+        neither = {name for name, a, b in zip(names, found, truth, strict=True) if not a.any() and not b.any()}
+        values |= {(metric, name): 1.0 for metric, name in values if name in neither and metric != "hd95"}
     return {key: value for key, value in values.items() if np.isfinite(value)}
 
 

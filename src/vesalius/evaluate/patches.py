@@ -6,7 +6,8 @@ the body plus soft Dice with squares; Adam at a constant 3e-4; fine-tuning leave
 then raises its rate from a tenth by doubling. Prediction slides a window of the patch's size over the volume, by default
 pasting middles; outside of the body nothing is found.
 
-DIFFERENCES: fewer steps by default (45,000 need a GPU), and no choice of the best step, which needs validation patients. The
+DIFFERENCES: features of probes are standardised (`standardise`), and Dice, not only cross entropy, is of the body alone.
+Fewer steps by default (45,000 need a GPU), and no choice of the best step, which needs validation patients. The
 reference's rates of fine-tuning are broken (methods 2.3): the paper's are made here. A volume smaller than the patch is
 padded with 0. Structures that are unknown in a volume are never drawn there, and count nowhere.
 """
@@ -14,6 +15,7 @@ padded with 0. Structures that are unknown in a volume are never drawn there, an
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -95,7 +97,13 @@ class Patches:
 
 
 def built(backbone: Any, outputs: int, config: Config, seed: int) -> Any:
-    """A copy of `backbone` under a fresh head whose weights follow from `seed`: (B, C, *S) -> logits (B, K, *S)."""
+    """A copy of `backbone` under a fresh head whose weights follow from `seed`: (B, C, *S) -> logits (B, K, *S).
+
+    SettingError: batch norm would see one cell alone.
+    """
+    sides = config.patch[: backbone.ndim]
+    if config.head == "nonlinear" and config.batch * prod(-(-side // max(backbone.strides)) for side in sides) < 2:
+        raise SettingError("a batch has one cell at the coarsest level", remedy="Raise --batch or --patch.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         own = copy.deepcopy(backbone)
@@ -198,7 +206,7 @@ def voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64
     contoured(subject, names)
     mask, known = subject.mask, [name for name in names if name in subject.structures]
     found = {name: np.flatnonzero(mask[subject.structures.index(name)]) for name in known}
-    return {name: at[:: max(1, len(at) // 100_000)] for name, at in found.items()}
+    return {name: at[:: max(1, -(-len(at) // 100_000))] for name, at in found.items()}
 
 
 def _anywhere(rng: np.random.Generator, body: NDArray[np.bool_]) -> int:

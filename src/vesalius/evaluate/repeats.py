@@ -50,7 +50,7 @@ def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True) -> Iter
     SettingError: more shots than patients.
     """
     at = {subject.id: i for i, subject in enumerate(pool)}
-    patients = {subject.id: subject.patient for subject in pool}
+    patients = named_alike(pool)
     everyone = len(set(patients.values()))
     counts = plan.shots or tuple(min(everyone, max(2, round(share * everyone))) for share in plan.shares or (1.0,))
     if max(counts) > everyone:
@@ -74,6 +74,14 @@ def cohorts(
         yield None, list(pool), list(test)
         return
     of = {subject.id: subject for subject in (*pool, *test)}
-    parts = splits.folds(list(of), lambda id: of[id].patient, plan.folds, plan.seed)
+    parts = splits.folds(list(of), named_alike(list(of.values())).__getitem__, plan.folds, plan.seed)
     for fold, (train, held) in enumerate(parts):
         yield fold, [of[id] for id in train], [of[id] for id in held]
+
+
+def named_alike(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Id -> a name of the patient that is the same on every machine, the first of his ids: hashes of patients are not."""
+    first: dict[str, str] = {}
+    for subject in sorted(subjects, key=lambda one: one.id):
+        first.setdefault(subject.patient, subject.id)
+    return {subject.id: first[subject.patient] for subject in subjects}

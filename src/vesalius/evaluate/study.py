@@ -27,6 +27,7 @@ class Study:
     metrics: tuple[str, ...] = Masks.metrics
     tolerance: float = Masks.tolerance
     cases: bool = False
+    empty: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     save: bool = False
     allow_leak: bool = False

@@ -24,13 +24,14 @@ class Masks:
     """Structures that may overlap, each its own yes or no at 0.5. metrics: of METRICS, per patient, in the prepared image.
 
     tolerance: of surface Dice, mm (voxels where the file does not say how large one is). cases: keep a picture of every
-    test patient of the first draw, so that a report can show the worst.
+    test patient of the first draw, so that a report can show the worst. empty: see `metrics.measured`.
     """
 
     names: tuple[str, ...]
     metrics: tuple[str, ...] = ("dice", "iou")
     tolerance: float = 2.0
     cases: bool = False
+    empty: bool = False
 
     def rows(self, outcome: Outcome, test: Sequence[Subject], about: Row, save: Saver) -> Iterator[Row]:
         """Of one training: each metric of each patient and structure, empty against empty left out."""
@@ -39,7 +40,7 @@ class Masks:
             names = [self.names[i] for i in common]
             found, truth = probabilities[common] > 0.5, subject.mask[[subject.structures.index(name) for name in names]]
             mine = replace(about, patient=subject.patient, parameters=outcome.parameters, space="standard")
-            values = measured(found, truth, names, self.metrics, self.tolerance, subject.spacing)
+            values = measured(found, truth, names, self.metrics, self.tolerance, subject.spacing, self.empty)
             for (metric, name), value in values.items():
                 unit = ("px" if subject.spacing is None else "mm") if metric == "hd95" else ""
                 yield replace(mine, name=metric, structure=name, value=value, unit=unit)

@@ -10,7 +10,7 @@ from vesalius import results, zoo
 from vesalius.checkpoint import Card
 from vesalius.data.datasets import Dataset
 from vesalius.errors import DataError, SettingError
-from vesalius.evaluate import froc, protocols
+from vesalius.evaluate import froc, ledger, protocols
 from vesalius.evaluate.network import keeper, saved_as
 from vesalius.evaluate.repeats import Repeat, cohorts, repeats
 from vesalius.evaluate.study import Study
@@ -18,6 +18,7 @@ from vesalius.evaluate.tasks import Classes, Masks, task_of
 from vesalius.features.subjects import Subject
 from vesalius.progress import say
 from vesalius.results import Row
+from vesalius.settings import to_dict
 from vesalius.zoo import Loaded, Runs
 
 At = tuple[int | None, int | None, int | None]  # fold, shots, draw: which training of a run
@@ -74,7 +75,7 @@ class Trainings:
     def of(self, one: Contestant, pool: Sequence[Subject], test: Sequence[Subject], about: Row) -> None:
         """All trainings of `one` that are not in OUT/results.jsonl yet. about: what its rows have in common."""
         study, path = self.study, self.out / results.FILE
-        masks = {"metrics": study.metrics, "tolerance": study.tolerance, "cases": study.cases}
+        masks = {"metrics": study.metrics, "tolerance": study.tolerance, "cases": study.cases, "empty": study.empty}
         task = task_of((*pool, *test), study.structures, study.classes, study.data, **masks)
         ndim = one.loaded.card.backbone["ndim"]
         maker, config = protocols.find(study.protocol, task, study.settings, ndim, one.random)
@@ -82,6 +83,7 @@ class Trainings:
         finished = {
             (row.fold, row.shots, row.draw) for row in results.select(before, run=about.run, measure=about.measure)
         }
+        ledger.enter(self.out, about.measure, about.run, self._about(one, task, config), bool(finished))
         keep = self._keeper(one, about.run, task, config, finished)
         chance = isinstance(task, Masks) or study.protocol in protocols.TUNED or one.random
         for fold, some, others in cohorts(pool, test, study.plan):
@@ -99,6 +101,16 @@ class Trainings:
                     rows += froc.rows(self.dataset, outcome, others, replace(own, structure=task.names[0]))
                 results.append(path, rows)
                 _tell(about.run, repeat, fold, rows)
+
+    def _about(self, one: Contestant, task: Masks | Classes, config: Any) -> dict[str, Any]:
+        """What all rows of a run must have in common. The plan is not of it: more draws may join."""
+        study = self.study
+        weights = "random" if one.random else zoo.fingerprint(one.loaded.backbone)
+        return {
+            **to_dict(config), **to_dict(task), "cases": "as asked", "train": study.train,
+            "test": "" if study.plan.folds else study.test, "folds": study.plan.folds, "seed": study.plan.seed,
+            "network": one.loaded.card.backbone["name"], "prepare": one.loaded.card.prepare, "weights": weights,
+        }  # fmt: skip
 
     def _keeper(self, one: Contestant, name: str, task: Masks | Classes, config: Any, finished: set[At]) -> Any:
         """What saves a network of masks; None where none is to be saved."""

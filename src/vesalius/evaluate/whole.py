@@ -67,7 +67,8 @@ class Probe:
             rng = generator(seed, step)
             at = own[int(rng.integers(len(own)))]
             pyramid, masks, body, known = self.batch(rng, at)
-            return entropy_and_dice(network.head(pyramid), masks, known.expand(len(masks), -1), body)
+            logits = spread(network.head(pyramid), masks.shape[2:])
+            return entropy_and_dice(logits, masks, known.expand(len(masks), -1), body)
 
         return learn(network, network.backbone, config.steps, now, loss)
 

@@ -1,7 +1,7 @@
 """Dense predictions of images of any size, by windows that slide over them: vox2vec's pasting of middles, or MONAI's blends.
 
 central    each window gives its middle: half of the overlap is trimmed on every side that is not the image's own border, and
-           nothing is blended (vox2vec, methods section 2.2)
+           nothing is blended; the last window is moved back, and overwrites (vox2vec, methods section 2.2)
 gaussian   means weighted by a Gaussian round each window's middle (nnU-Net; MONAI's sliding_window_inference)
 constant   plain means (MONAI)
 """
@@ -25,7 +25,8 @@ def slide(
 ) -> Tensor:
     """(C, *S) in 0..1 -> logits (K, *S). window: sides in voxels; overlap: share of them that neighbours have in common.
 
-    An image smaller than the window is padded with 0 behind its end, and cut out again. SettingError: no such blend.
+    An image smaller than the window is padded with 0, behind its end or, by MONAI, on both sides, and cut out again.
+    SettingError: no such blend.
     """
     if blend not in BLENDS:
         raise unknown(blend, blend, BLENDS, "blend")
@@ -45,7 +46,7 @@ def _pasted(network: Network, image: Tensor, window: tuple[int, ...], overlap: f
     whole = tuple(padded.shape[1:])
     common = tuple(int(side * overlap) for side in window)
     result: Tensor | None = None
-    for box in boxes(whole, window, common):
+    for box in boxes(whole, window, common, even=False):
         logits = network(padded[(slice(None), *box.slices)][None])[0]
         if result is None:
             result = torch.empty(len(logits), *whole, dtype=logits.dtype, device=logits.device)

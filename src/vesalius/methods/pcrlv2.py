@@ -21,6 +21,9 @@ DIFFERENCES from the reference code (RL4M/PCRLv2), and why:
   * Random weights. The code's 2-D encoder silently starts from ImageNet: here `--start` with an imported encoder.
   * HU become 0..1 as for all encoders here (-1350 to 1000; code: -1000 to 1000), and so views stay in 0..1: they are clipped
     after the noise, and not z-normalised (the code's 3-D), since what a frozen encoder sees later is not either.
+  * On held-out images the loss is the mean over scales at beta 1/2, so that its least says something; of that epoch is the
+    encoder that is kept (code: the last).
+  * Noise of sigma 0.25 is of the HU window, so 588 HU (code: 500).
   * Cut-outs are one grey, ImageNet's mean, in all channels (code: each channel's own).
   * Small boxes stay in the hull (code: 3 voxels around it, out of the scan even). Scans shorter than a crop are shown whole.
   * The code's filter for lungs compares with the wrong volume and rejects nothing: left out. What is nearly all air is
@@ -69,6 +72,7 @@ DEFAULTS: dict[str, Any] = {
 }
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
 GREY = 0.449  # mean of ImageNet's three: what is cut out
+EVEN = 0.5  # beta where held-out images are watched: its mean over a run
 SCALE = 2**31  # counter of the draw of scales, where no sample is counted
 Numbers = NDArray[Any]
 Row = tuple[Augmentation, ...]
@@ -214,7 +218,8 @@ class Method(nn.Module):
         if c.restore:
             y1 = network.target(views["y1"])
             final, middle = network.restored(g1, np.flatnonzero(shares[:, 0]).tolist())
-            terms.append(restoration(final, middle, y1, beta(progress.step / progress.steps)))
+            weight = beta(progress.step / progress.steps) if self.training else EVEN
+            terms.append(restoration(final, middle, y1, weight))
             log["restoration"] = terms[-1].detach()
             if progress.logging:
                 log["explained"] = 1 - squared_error(final.detach(), y1) / y1.float().var().clamp_min(1e-12)
@@ -232,10 +237,11 @@ class Method(nn.Module):
     def shares(self, progress: Progress) -> Numbers:
         """(scales, 1 + 2 L): how much each scale counts in D(g1, g2) and in the restoration, and in each D(g, l).
 
-        One scale a term, drawn from (seed, stage, step) and so the same on every process; or all of them alike.
+        One scale a term, drawn from (seed, stage, step) and so the same on every process; or all of them alike, as where the
+        loss of held-out images is watched: it must not depend on a draw.
         """
         n, terms = len(self.network.chosen), 1 + 2 * self.config.small
-        if self.config.average:
+        if self.config.average or not self.training:
             return np.full((n, terms), 1 / n)
         rng = generator(progress.seed, progress.stage, progress.step, SCALE)
         return np.asarray(rng.integers(n, size=terms) == np.arange(n)[:, None], float)
@@ -262,7 +268,7 @@ class Method(nn.Module):
         network = self.network
         unused = [head for head, share in zip(network.comparisons, shares, strict=False) if not share.any()]
         unused += [head for head, share in zip(network.restorations, shares, strict=False) if not share[0]]
-        unused += [] if self.config.restore else [network.decoder]
+        unused += [] if self.config.restore else [network.decoder, network.backbone]  # an fpn's finest maps, with skips
         return 0 * sum(p.sum() for module in unused for p in module.parameters())
 
     def after_update(self, carries: Sequence[Any]) -> None:

@@ -27,6 +27,7 @@ DIFFERENCES between the paper and the reference code (neuro-ml/vox2vec), and wha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ class Config:
         least(self, LEAST_SIDE, "patch", where="method.")
         least(self, 1, "voxels", "pairs_per_volume", "width", where="method.")
         least(self, LEAST_TAU, "temperature", where="method.")
-        least(self, 0, "blur", "sharpen_blur", "sharpen", "noise", where="method.")
+        least(self, 0, "blur", "sharpen", "noise", where="method.")
+        least(self, 0.1, "sharpen_blur", where="method.")
         ascending(self, "blur", "sharpen_blur", "sharpen", "noise", "low", "high", where="method.")
         if self.low[1] >= self.high[0]:
             raise SettingError("settings method.low and method.high overlap", remedy="Windows go from low to high HU.")
@@ -159,6 +161,14 @@ class Method(nn.Module):
     def after_update(self, carries: Sequence[Any]) -> None:
         """Nothing follows: there is one network, and no bank."""
 
+    def check(self, batch: int, processes: int) -> None:
+        """SettingError, before any work, where batch norm would see one cell alone at the coarsest level."""
+        patch, coarsest = self.config.patch[: self.backbone.ndim], max(self.backbone.strides)
+        cells = batch // processes * self.config.pairs_per_volume * prod(-(-side // coarsest) for side in patch)
+        if cells < 2:
+            reason = f"a batch has one cell at the coarsest level, whose stride is {coarsest} voxels"
+            raise SettingError(reason, remedy="Raise batch or method.patch, or take a backbone of fewer levels.")
+
 
 def nearest_match(z1: Tensor, z2: Tensor) -> Tensor:
     """(N, d) unit vectors, rows paired -> scalar share of (some) voxels whose own vector is the nearest of the other view."""
@@ -173,6 +183,13 @@ def check_scan(shape: tuple[int, ...], config: Config) -> None:
         sides, asked = (" x ".join(map(str, numbers)) for numbers in (shape, patch))
         remedy = "Lower method.patch, or leave the image out."
         raise DataError(f"{sides} voxels fill less than a quarter of a patch of {asked}", remedy=remedy)
+
+
+def remark(shapes: Sequence[tuple[int, ...]], config: Config) -> str:
+    """What should be known of the images before the first step; "" for nothing."""
+    short = [s for s in shapes if any(side < whole for side, whole in zip(s, config.patch, strict=False))]
+    asked = " x ".join(map(str, config.patch[: len(shapes[0])]))
+    return f"{len(short)} of {len(shapes)} images are shorter than a patch of {asked}: padded with air" if short else ""
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:

@@ -17,12 +17,19 @@ MARKS = ("brainstem", "parotid_left", "parotid_right", "larynx", "mandible")
 MEASURES = ("landmarks", "organs", "levels")
 
 
-def main(data: str = "../shared/data", weights: str = "weights", out: str = f"runs/{NAME}", record: str = "") -> None:
+def main(
+    data: str = "../shared/data",
+    vox2vec: str = f"runs/{vox2vec_ct_small.NAME}",
+    pcrlv2: str = f"runs/{pcrlv2_ct_small.NAME}",
+    out: str = f"runs/{NAME}",
+    record: str = "",
+) -> None:
     """Measure the encoders of seed 0 and the controls, or go on with it.
 
     Args:
         data: folder that holds ct_headneck
-        weights: folder of the encoders
+        vox2vec: folder of the runs of vox2vec_ct_small
+        pcrlv2: folder of the runs of pcrlv2_ct_small
         out: folder of rows and artefacts
         record: root of a checkout: write the rows into it, and measure nothing
     """
@@ -31,7 +38,7 @@ def main(data: str = "../shared/data", weights: str = "weights", out: str = f"ru
     if record:
         write_down(Path(out), Path(record), NAME)
         return
-    vox, pcrl = vox2vec_ct_small.encoders(weights), pcrlv2_ct_small.encoders(weights)
+    vox, pcrl = vox2vec_ct_small.encoders(vox2vec), pcrlv2_ct_small.encoders(pcrlv2)
     runs = {name: vox[name] for name in ("vox2vec seed0", "vox2vec-UNet")} | dict(list(pcrl.items())[:1])
     source = transfer_headneck.DATA.format(Path(data).resolve())
     kept = measure(

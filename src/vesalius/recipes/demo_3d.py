@@ -57,6 +57,7 @@ PCRLV2: dict[str, Any] = {
         "sizes": ((24, 24, 24), (20, 20, 20), (16, 16, 16)),
         "small_sizes": ((8, 8, 8), (6, 6, 6)),
         "margin": (0, 0, 0),
+        "flip": 0.0,  # left and right organs have names of their own
         "axis_blur": (0.0, 1.0),
         "swaps": 10,
         "groups": 1,

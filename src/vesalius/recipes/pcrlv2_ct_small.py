@@ -33,13 +33,15 @@ SETTINGS: dict[str, Any] = {
     "workers": 0,
     "log_steps": 15,
 }
-# The reference code's boxes, of 64 to 112 voxels of 1 mm, at 4 x 4 x 2.5 mm; its views of 64 x 64 x 32 at half the sides.
+# What counts is how coarse a view is beside the scan: as in the reference code, large crops are shown as they are or shrunk, to
+# 1.5 voxels a side at most, and small ones magnified or shrunk by up to 2. Views have half of the code's sides.
 METHOD: dict[str, Any] = {
     "patch": (32, 32, 24),
     "small_patch": (16, 16, 16),
-    "sizes": ((24, 24, 26), (24, 24, 38), (28, 28, 26), (16, 16, 13)),
-    "small_sizes": ((8, 8, 6), (4, 4, 6), (8, 8, 13), (2, 2, 3)),
-    "margin": (8, 8, 6),
+    "sizes": ((32, 32, 24), (40, 40, 32), (48, 48, 36), (48, 48, 48)),
+    "small_sizes": ((24, 24, 16), (16, 16, 16), (24, 24, 24), (8, 8, 8)),
+    "margin": (8, 4, 6),
+    "flip": 0.0,  # left and right are told apart below
     "axis_blur": (0.0, 1.0),
     "swaps": 20,  # of 8 x 4 x 4 voxels: the same share of the view
     "groups": 1,
@@ -56,9 +58,9 @@ ABLATIONS: variants.Variants = {
 RUNS = {**SEEDS, **ABLATIONS}
 
 
-def encoders(weights: str | Path) -> dict[str, str | Path]:
-    """What a seed is called beside others -> its encoder, as `record` writes them into the folder `weights`."""
-    return {f"pcrlv2 {name}": Path(weights) / f"{NAME}-{name}.safetensors" for name in SEEDS}
+def encoders(out: str | Path) -> dict[str, str | Path]:
+    """What a seed is called beside others -> its folder in `out`, which knows the patients of pretraining."""
+    return {f"pcrlv2 {name}": Path(out) / name for name in SEEDS}
 
 
 def main(

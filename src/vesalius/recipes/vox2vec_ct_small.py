@@ -1,4 +1,4 @@
-"""vox2vec on 128 real CT and two CPU cores: a pyramid of width 8, at 4 x 4 x 2.5 mm; three seeds, and vox2vec-UNet.
+"""vox2vec on 128 real CT and two CPU cores: a pyramid of width 8, at about 4 x 4 x 2.5 mm; three seeds, and vox2vec-UNet.
 
 Command: vesalius run vox2vec_ct_small --only seed0 (then seed1, seed2, unet); a run that was stopped goes on.
 Data: ten CT of chest, abdomen and pelvis, and head-and-neck planning CT (OpenKBP): its 48 training cases without their labels
@@ -6,7 +6,8 @@ and 70 unlabelled ones. Its validation and test cases are left out. MIT, Apache-
 Time, hardware, loss curves: recipes/results/vox2vec_ct_small.*; encoders: weights/.
 The paper's number: none at this size. It trained a pyramid of width 16 and six levels, 47.6 million parameters, on 6,550 CT at
 1 x 1 x 2 mm for three days of an A100. This one has five levels and 2,976,832 parameters; its voxels' vectors have 248 numbers.
-A patch spans the paper's 128 mm across and 60 in place of 64 along the body.
+A patch spans about the paper's 128 mm across and 60 in place of 64 along the body: voxels that are coarser than asked stay so,
+as they are in 73 of the 128 CT, to 5.1 mm across and 5 mm along.
 
   seed0, seed1, seed2  the pyramid, of which all levels are compared
   unet                 the same network, of which only the map at full resolution is (the paper's vox2vec-UNet)
@@ -38,10 +39,9 @@ RUNS = {"seed0": (0, "fpn8x5"), "seed1": (1, "fpn8x5"), "seed2": (2, "fpn8x5"), 
 VARIANTS: variants.Variants = {name: ("vox2vec", {}) for name in RUNS}
 
 
-def encoders(weights: str | Path) -> dict[str, str | Path]:
-    """What a run is called beside others -> its encoder, as `record` writes them into the folder `weights`."""
-    called = {name: "vox2vec-UNet" if name == "unet" else f"vox2vec {name}" for name in RUNS}
-    return {called[name]: Path(weights) / f"{NAME}-{name}.safetensors" for name in RUNS}
+def encoders(out: str | Path) -> dict[str, str | Path]:
+    """What a run is called beside others -> its folder in `out`, which knows the patients of pretraining."""
+    return {"vox2vec-UNet" if name == "unet" else f"vox2vec {name}": Path(out) / name for name in RUNS}
 
 
 def main(

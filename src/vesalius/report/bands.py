@@ -28,7 +28,7 @@ def bands(panel: Panel, title: str, styles: Mapping[str, Look]) -> Picture | Non
     for run in panel.runs:
         look = styles[run]
         found = [(places[n], panel.level(run, n)) for n in panel.shots]
-        points = np.array([(x, *_ends(one)) for x, one in found if one is not None])
+        points = np.array([(x, *ends(one)) for x, one in found if one is not None])
         if not len(points):
             continue
         axes.fill_between(points[:, 0], points[:, 2], points[:, 3], color=look.colour, alpha=0.13, linewidth=0)
@@ -55,7 +55,8 @@ def measured_in(panel: Panel) -> str:
     return NAMES.get(name, name) + (f" ({unit})" if unit else "")
 
 
-def _ends(one: Interval | float) -> tuple[float, float, float]:
+def ends(one: Interval | float) -> tuple[float, float, float]:
+    """Value and interval; NaN for the ends where there is none."""
     if isinstance(one, Interval):
         return one.value, one.low, one.high
     return one, float("nan"), float("nan")

@@ -61,6 +61,11 @@ class Panel:
             self._known[run, shots] = level(self.task, rows, self.resamples) if rows else None
         return self._known[run, shots]
 
+    def trainable(self, run: str, shots: Shots) -> int | None:
+        """Weights of `run` that learned from labels; None where rows do not say."""
+        known = [row.parameters for row in self.at[shots].get(run, ()) if row.parameters]
+        return round(sum(known) / len(known)) if known else None
+
     def column(self, shots: Shots) -> dict[str, Cell]:
         """Run -> cell. `best`: surely better than the next best; runs with a leak do not take part."""
         levels = {run: self.level(run, shots) for run in self.runs}

@@ -12,6 +12,7 @@ from vesalius.report.paired import Measured, Paired, repetition, tasks
 from vesalius.report.plots import Look
 from vesalius.report.pooled import over_shots, over_structures
 from vesalius.report.tables import Cell, Line
+from vesalius.report.trainable import trainable
 from vesalius.results import Row
 
 TITLES = {
@@ -60,6 +61,17 @@ def _protocols(study: Study, styles: Styles) -> list[str]:
     for (measure, split), rows in groups.items():
         where = study.data + f", {split} split" * bool(split)
         found.append("\n".join([page.heading(f"{TITLES[measure]}: {where}"), *_protocol(rows, styles)]))
+    return [*_all_protocols(study, styles), *found]
+
+
+def _all_protocols(study: Study, styles: Styles) -> list[str]:
+    """Dice against the weights that learned, where several protocols were measured on one split."""
+    found = []
+    for split in dict.fromkeys(row.split for row in study.rows):
+        own = tasks(row for row in study.rows if row.split == split and row.name == "dice")
+        if picture := trainable(panels(over_structures(own) or own, RESAMPLES), styles):
+            title = page.heading(f"Weights that learned: {study.data}" + f", {split} split" * bool(split))
+            found.append("\n".join([title, page.pictures([picture])]))
     return found
 
 

@@ -13,24 +13,30 @@ from vesalius.space.box import Box
 Array = NDArray[Any]
 
 
-def boxes(shape: tuple[int, ...], size: tuple[int, ...], overlap: tuple[int, ...] | int = 0) -> list[Box]:
+def boxes(
+    shape: tuple[int, ...], size: tuple[int, ...], overlap: tuple[int, ...] | int = 0, even: bool = True
+) -> list[Box]:
     """The fewest evenly spread boxes of `size` voxels that cover `shape`; neighbours share at least `overlap` voxels.
 
-    All lie within the image: where it is smaller than `size`, so is the box. Row-major order.
+    even: False: they share just as many, but for the last, which is moved back to end where the image does. All lie within
+    the image: where it is smaller than `size`, so is the box. Row-major order.
     ValueError unless overlap < size.
     """
     overlap = (overlap,) * len(shape) if isinstance(overlap, int) else overlap
-    axes = [_starts(*sides) for sides in zip(shape, size, overlap, strict=True)]
+    axes = [_starts(*sides, even) for sides in zip(shape, size, overlap, strict=True)]
     corners = (tuple(int(a) for a in start) for start in product(*axes))
     return [Box(start, tuple(a + min(s, n) for a, s, n in zip(start, size, shape, strict=True))) for start in corners]
 
 
-def _starts(side: int, size: int, overlap: int) -> Array:
+def _starts(side: int, size: int, overlap: int, even: bool) -> Array:
     if not 0 <= overlap < size:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than the size {size}")
     if side <= size:
         return np.zeros(1, np.int64)
-    return np.rint(np.linspace(0, side - size, ceil((side - size) / (size - overlap)) + 1)).astype(np.int64)
+    count = ceil((side - size) / (size - overlap)) + 1
+    if not even:
+        return np.minimum(np.arange(count) * (size - overlap), side - size)
+    return np.rint(np.linspace(0, side - size, count)).astype(np.int64)
 
 
 def bump(shape: tuple[int, ...]) -> Array:

@@ -26,6 +26,11 @@ class Scans(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.chosen)
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the images, without channels; nothing is read."""
+        return [tuple(self.caches[cache].entries[place].shape[1:]) for cache, place in self.chosen]
+
     def __getitem__(self, index: Any) -> Any:
         cache, place = self.chosen[index]
         return replace(self.caches[cache][place], index=index)  # its number in the run, not in the cache

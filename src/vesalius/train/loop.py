@@ -60,6 +60,8 @@ def _train(run: Run[Any], resume: bool, beside: Begin | None) -> Path:
     aside = Aside(machine.fabric, method.encoder, beside)  # type: ignore[arg-type]
     enough = partial(starts.enough, run, method, ranks)
     sources = open_sources(run, getattr(module, "check_scan", None), enough)
+    if first and (remark := getattr(module, "remark", None)) and (words := remark(sources.train.shapes, run.method)):
+        say(words)
     if run.batch == "auto":
         settled = replace(settled, batch=memory.largest(run, module, method, machine, sources.train))
     if first:

@@ -107,7 +107,8 @@ class Affine(Augmentation):
 
     def change(self, x: Tensor, *terms: Tensor) -> Tensor:
         """(B, C, *S) -> (B, C, *S), within each sample's range, out of which weights that are rounded would lead."""
-        least, most = (each(end, x.ndim) for end in x.flatten(1).aminmax(dim=1))
+        flat = x.flatten(1)
+        least, most = each(flat.amin(1), x.ndim), each(flat.amax(1), x.ndim)  # apart: aminmax is not vectorised
         return sample_linear(x, least, terms).clamp_(least, most)  # type: ignore[arg-type]  # both tensors or both numbers
 
 

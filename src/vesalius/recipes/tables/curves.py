@@ -16,8 +16,20 @@ from vesalius.results import Row
 
 LINES = 40  # of a curve, for each stage
 LAST = 5  # log lines whose mean stands for the end of a stage: one batch is noisy
-NUMBERS = ("loss", "accuracy", "spread", "effective_rank", "alike", "pruned", "pruned_same_part")
-KEPT = ("loss", "watch_loss", "spread", "pruned", "pruned_same_part")  # as rows; the rest is in the curves
+NUMBERS = (
+    "loss",
+    "accuracy",
+    "spread",
+    "effective_rank",
+    "alike",
+    "pruned",
+    "pruned_same_part",
+    "restoration",
+    "comparison",
+    "explained",
+)
+# As rows; the rest is in the curves.
+KEPT = ("loss", "watch_loss", "spread", "pruned", "pruned_same_part", "restoration", "comparison", "explained")
 COLUMNS = ("run", "stage", "step", "total_step", *NUMBERS, "watch_loss", "images_per_s")
 
 Line = dict[str, Any]

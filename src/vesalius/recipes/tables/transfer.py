@@ -41,6 +41,7 @@ def _group(data: str, measure: str, name: str, rows: Sequence[Row]) -> str:
     about = f"{data}, {measure}: {TITLES[name]}, {parts[0] if len(parts) == 1 else f'mean of {len(parts)}'}"
     n = RESAMPLES[name]
     text = [_table(panel, about) for panel in panels(means, n)]
+    text += [_trainable(panel) for panel in panels(means, n)]
     if means is not own:
         text.append(_folded("Structure by structure", [_table(panel, _called(panel)) for panel in panels(own, n)]))
     text.append(_folded("Run against run", [_verdicts(over_shots(means) or means, n)]))
@@ -59,6 +60,15 @@ def _table(panel: Panel, title: str) -> str:
         cells = (f"**{own[run]}**" if own[run].best else str(own[run]) for own in columns)
         lines.append(f"| {run} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _trainable(panel: Panel) -> str:
+    """How many weights learned from labels, where rows say it; runs of as many together."""
+    found: dict[int, list[str]] = {}
+    for run in panel.runs:
+        if number := panel.trainable(run, panel.shots[-1]):
+            found.setdefault(number, []).append(run)
+    return "Trainable weights: " + "; ".join(f"{n:,} ({', '.join(runs)})" for n, runs in found.items()) if found else ""
 
 
 def _verdicts(measured: Measured, resamples: int) -> str:
