@@ -17,6 +17,7 @@ from vesalius.methods import pcrlv2
 from vesalius.methods.step import Progress
 from vesalius.train.batches import collate
 from vesalius.train.run import configure
+from vesalius.views.patches import GREY
 
 SMALL = pcrlv2.Config(
     size=16,
@@ -181,10 +182,10 @@ def test_what_is_restored_is_moved_and_not_distorted(ndim: int) -> None:
 def test_only_large_views_are_cut_out_and_with_grey() -> None:
     plain = replace(SMALL, jitter=(0,) * 4, grayscale=0, blur=(0, 0), cutout=0.5, cutouts=1)
     found = views(config=plain, batch=1)
-    grey = (found["x1"] - pcrlv2.GREY).abs() < 1e-6
+    grey = (found["x1"] - GREY).abs() < 1e-6
     assert grey.sum() >= 64  # 8 x 8 of 16 x 16
     torch.testing.assert_close(found["x1"][~grey], found["y1"][~grey], atol=1e-5, rtol=0)
-    assert ((found["small"] - pcrlv2.GREY).abs() < 1e-6).sum() < 4
+    assert ((found["small"] - GREY).abs() < 1e-6).sum() < 4
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesalius.chance import generator
-from vesalius.errors import DataError, SettingError
+from vesalius.errors import SettingError
 from vesalius.losses.collapse import effective_rank, spread
 from vesalius.losses.info_nce import LEAST_TAU, instance_accuracy, pruned_info_nce
 from vesalius.losses.restore import squared_error
@@ -61,8 +61,8 @@ from vesalius.space.box import Box
 from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops
-from vesalius.views.patches import CutOut, LocalShuffle, Paint
+from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable
+from vesalius.views.patches import GREY, CutOut, LocalShuffle, Paint
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 from vesalius.views.turns import FlipsAndTurn, as_vector
 from vesalius.views.view import relative
@@ -75,7 +75,6 @@ DEFAULTS: dict[str, Any] = {
     "optim": {"kind": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
 }
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
-GREY = 0.449  # mean of ImageNet's three: what is cut out
 TURN = FlipsAndTurn()
 SHARES, PARTNERS, KEYS, MIXED_KEYS = range(2**31, 2**31 + 4)  # counters of a step's draws, where no sample is counted
 Numbers = NDArray[Any]
@@ -149,9 +148,7 @@ class Config:
 
 def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> dict[str, Numbers]:
     """On the host: two crops (2, C, *S) in stored units, what will be done to each, and where the second, the key's, is."""
-    if scan.unit == "arbitrary":
-        remedy = "Prepare them to HU or 0..1 first (the step ToUint8)."
-        raise DataError("values on an arbitrary scale cannot be restored", file=scan.path, remedy=remedy)
+    refuse_unrestorable(scan)
     ndim = len(scan.shape)
     shape, row = config.shape(ndim), (*config.distortions(ndim), TURN)
     cut = nested_crops(rng, scan, config.rule(ndim), shape, shape, 0, config.tissue)
@@ -274,11 +271,7 @@ def shares(progress: Progress) -> tuple[float, float, float]:
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where a side of the image is below a quarter of a view's: the rest would be guessed."""
-    asked = config.shape(len(shape))
-    if any(4 * side < whole for side, whole in zip(shape, asked, strict=True)):
-        sides, wanted = (" x ".join(map(str, numbers)) for numbers in (shape, asked))
-        remedy = f"Lower method.{'patch' if len(shape) == 3 else 'size'}, or leave the image out."
-        raise DataError(f"{sides} voxels are less than a quarter of a view of {wanted}", remedy=remedy)
+    refuse_small(shape, config.shape(len(shape)), f"method.{'patch' if len(shape) == 3 else 'size'}")
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:

@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.chance import generator
-from vesalius.errors import DataError, SettingError
+from vesalius.errors import SettingError
 from vesalius.losses.collapse import effective_rank
 from vesalius.losses.cosine import distance
 from vesalius.losses.restore import beta, restoration, squared_error
@@ -59,8 +59,8 @@ from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur, Gamma
 from vesalius.views.hounsfield import Noise
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops
-from vesalius.views.patches import CutOut, SwapPatches
+from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable
+from vesalius.views.patches import GREY, CutOut, SwapPatches
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 
 # Of the run, in 2-D: C; the 3-D ones are above.
@@ -71,7 +71,6 @@ DEFAULTS: dict[str, Any] = {
     "optim": {"kind": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
 }
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
-GREY = 0.449  # mean of ImageNet's three: what is cut out
 EVEN = 0.5  # beta where held-out images are watched: its mean over a run
 SCALE = 2**31  # counter of the draw of scales, where no sample is counted
 Numbers = NDArray[Any]
@@ -165,9 +164,7 @@ class Config:
 
 def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> dict[str, Numbers]:
     """On the host: large crops (2, C, *S) and small ones (L, C, *s) in stored units, and what will be done to each."""
-    if scan.unit == "arbitrary":
-        remedy = "Prepare them to HU or 0..1 first (the step ToUint8)."
-        raise DataError("values on an arbitrary scale cannot be restored", file=scan.path, remedy=remedy)
+    refuse_unrestorable(scan)
     ndim, small = len(scan.shape), config.small if config.compare else 0
     shape, small_shape = config.shapes(ndim)
     cut = nested_crops(rng, scan, config.rule(ndim), shape, small_shape, small, config.tissue)
@@ -291,11 +288,7 @@ def pictures(method: Method, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where a side of the image is below a quarter of a large view's: the rest would be guessed."""
-    asked = config.shapes(len(shape))[0]
-    if any(4 * side < whole for side, whole in zip(shape, asked, strict=True)):
-        sides, wanted = (" x ".join(map(str, numbers)) for numbers in (shape, asked))
-        remedy = f"Lower method.{'patch' if len(shape) == 3 else 'size'}, or leave the image out."
-        raise DataError(f"{sides} voxels are less than a quarter of a view of {wanted}", remedy=remedy)
+    refuse_small(shape, config.shapes(len(shape))[0], f"method.{'patch' if len(shape) == 3 else 'size'}")
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:

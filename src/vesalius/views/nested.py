@@ -166,6 +166,22 @@ def nested_crops(
     }
 
 
+def refuse_unrestorable(scan: Measured) -> None:
+    """DataError for values on no known scale: what is restored must mean the same in all images."""
+    if scan.unit == "arbitrary":
+        remedy = "Prepare them to HU or 0..1 first (the step ToUint8)."
+        path = getattr(scan, "path", None)
+        raise DataError("values on an arbitrary scale cannot be restored", file=path, remedy=remedy)
+
+
+def refuse_small(shape: Sides, view: Sides, setting: str) -> None:
+    """DataError where a side of the image is below a quarter of a view's, which `setting` says: the rest would be guessed."""
+    if any(4 * side < whole for side, whole in zip(shape, view, strict=True)):
+        sides, wanted = (" x ".join(map(str, numbers)) for numbers in (shape, view))
+        reason = f"{sides} voxels are less than a quarter of a view of {wanted}"
+        raise DataError(reason, remedy=f"Lower {setting}, or leave the image out.")
+
+
 @dataclass(frozen=True)
 class _Try:
     """Boxes, what was read of the scan, the large crops at their size, the lesser share of tissue, and how far it is off."""

@@ -13,6 +13,8 @@ from torch import Tensor
 from vesalius.views.augment import Augmentation
 from vesalius.views.hounsfield import SEEDS
 
+GREY = 0.449  # mean of ImageNet's three channels: what cut-outs of images in 0..1 are filled with
+
 
 @dataclass(frozen=True)
 class SwapPatches(Augmentation):
