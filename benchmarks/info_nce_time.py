@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from vesalius.compute import has_bf16
 from vesalius.losses.info_nce import nt_xent
-from vesalius.train.machine import has_bf16
 
 BENCH = Path(__file__).resolve().parents[2] / "shared" / "bench"
 PAIRS, WIDTH = 10_000, 128

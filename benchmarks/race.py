@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vesalius.train.machine import has_bf16
+from vesalius.compute import has_bf16
 
 Step = Callable[[int], object]  # of its number
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-import torch
 from tyro.conf import arg
 
 from vesalius import checkpoint, results
@@ -17,6 +16,7 @@ from vesalius.anatomy.marked import marked
 from vesalius.anatomy.motion import CONDITIONS
 from vesalius.anatomy.observe import Config, Observed, observe
 from vesalius.anatomy.rows import saver
+from vesalius.compute import device_named
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.splits import official
@@ -121,7 +121,7 @@ def measure(
     checkpoint.check_writable(folder)
     if "compositionality" not in measures:
         config["composed"] = 0
-    everyone = list(contestants(runs, size, _device(device), vectors, **config))
+    everyone = list(contestants(runs, size, device_named(device), vectors, **config))
     dataset = open_dataset(data)
     ids, known = _ids(dataset, split, limit), _ids(dataset, annotated, 0) if annotated else ()
     if overlap := set(ids) & set(known):
@@ -159,14 +159,6 @@ def rows(name: str, seen: Observed, folder: Path) -> Iterator[Row]:
     """The rows of one measure; its arrays go to FOLDER/artefacts."""
     module = MEASURES[name]
     yield from module.rows(seen, module.Config(), saver(folder, name, seen.name))
-
-
-def _device(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted not in ("cpu", "cuda") or (wanted == "cuda" and not torch.cuda.is_available()):
-        raise SettingError(f"device is {wanted!r}", remedy="auto, cpu, or cuda where PyTorch sees a GPU.")
-    return wanted
 
 
 def _folder(runs: Runs, out: str | Path | None) -> Path:

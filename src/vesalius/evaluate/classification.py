@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vesalius.chance import generator
+from vesalius.compute import device_of
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.augment import crop_matrix, moved, which
 from vesalius.evaluate.outcome import Outcome
@@ -94,7 +95,7 @@ class FineTuning:
         if not learnable.any():
             return Outcome([np.full(len(self.names), np.nan, np.float32)] * len(self.asked), 0)
         torch.manual_seed(seed)  # the head's first weights: the same for every encoder
-        network = Classifier(copy.deepcopy(self.backbone), len(self.names))
+        network = Classifier(copy.deepcopy(self.backbone), len(self.names)).to(device_of(self.backbone))
         labelled = given[found.isfinite().any(1)]
         train(network, self.images, self.labels, labelled, self.config, seed)
         learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -110,7 +111,8 @@ def kept(subjects: Sequence[Subject], config: Config) -> Tensor:
         small.append(resize(subject.pixels, (config.side(ndim),) * ndim))
     if all(x.dtype == np.uint8 and subject.unit == "0..1" for x, subject in zip(small, subjects, strict=True)):
         return torch.from_numpy(np.stack(small))
-    return torch.stack([to_unit(torch.tensor(x), s.unit).half() for x, s in zip(small, subjects, strict=True)])
+    every = [to_unit(torch.tensor(x), s.unit).half().numpy() for x, s in zip(small, subjects, strict=True)]
+    return torch.from_numpy(np.stack(every))  # autocast's own `stack` takes no fp16
 
 
 def label_table(subjects: Sequence[Subject], classes: Sequence[str], exclusive: bool = False) -> Tensor:

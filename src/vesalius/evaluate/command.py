@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from vesalius import checkpoint, results, zoo
+from vesalius.compute import Compute, choose
 from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.splits import official
@@ -54,6 +55,8 @@ def evaluate_command(
     frozen: float | None = None,
     ramp: float | None = None,
     seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
     save: bool = False,
     allow_leak: bool = False,
 ) -> None:
@@ -94,6 +97,8 @@ def evaluate_command(
         frozen: share of the steps in which only the decoder or head learns
         ramp: share of the steps after these in which the encoder's rate doubles from a tenth up to lr
         seed: of all draws
+        device: auto, cpu or cuda
+        precision: auto, fp32 or bf16; auto: bf16 where the device is fast at it. Rows of both do not mix
         save: keep every network for masks, in OUT/networks, for `vesalius predict`
         allow_leak: measure although the test was seen in pretraining or training; every row then says so
     """
@@ -107,13 +112,14 @@ def evaluate_command(
         plan=Plan(shots, shares, draws, folds, seed), metrics=metrics, tolerance=tolerance, cases=cases, empty=empty,
         settings={name: value for name, value in given.items() if value is not None}, save=save, allow_leak=allow_leak,
     )  # fmt: skip
-    evaluate(runs, Path(out), study)
+    evaluate(runs, Path(out), study, choose(device, precision))
 
 
-def evaluate(runs: Runs, out: Path, study: Study) -> Path:
+def evaluate(runs: Runs, out: Path, study: Study, compute: Compute | None = None) -> Path:
     """The rows of all runs, appended to OUT/results.jsonl as each training ends. Returns the path of the rows.
 
     runs: folders or files, or name -> folder or file; `scratch` and `random` are words. Repeats in the file are left out.
+    compute: where and in which precision; by default as is best here.
     """
     checkpoint.check_writable(out)
     some = list(contestants(runs, study.protocol))
@@ -122,7 +128,7 @@ def evaluate(runs: Runs, out: Path, study: Study) -> Path:
     trained = {name: run for name, run in zoo.named(runs) if zoo.template(run) is None}
     asked = read.ids if study.plan.folds else read.others
     guard = Guard(trained, dataset, asked, (study.train, study.test), study.allow_leak)
-    about, trainings = facts(dataset), Trainings(study, dataset, out)
+    about, trainings = facts(dataset), Trainings(study, dataset, out, compute or choose())
     for one in some:
         pool, test = read(one.loaded.steps)
         row = Row(

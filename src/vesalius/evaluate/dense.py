@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vesalius import features
 from vesalius.chance import generator
+from vesalius.compute import device_of
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import segmentation
 from vesalius.evaluate.outcome import Outcome
@@ -65,8 +66,9 @@ class Probe:
     ) -> None:
         """names: of structures. DataError: an image of the pool with none of them contoured, or features beyond float16."""
         self.backbone, self.test, self.config, self.outputs = backbone, test, config, len(names)
+        self.device = device_of(backbone)
         every = [segmentation.labels([one], names, config.size) for one in pool]
-        self.masks = torch.cat([masks.half() for masks, _ in every]) if every else torch.zeros(0)
+        self.masks = torch.cat([masks for masks, _ in every]).half() if every else torch.zeros(0)
         self.known = torch.cat([known for _, known in every]) if every else torch.zeros(0)
         self.own, self.asked = frozen(backbone, pool, config.size), frozen(backbone, test, config.size)
 
@@ -87,7 +89,8 @@ class Probe:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             known = self.config
-            return dense_head(known.head, self.backbone, self.outputs, known.levels, known.standardise)
+            made = dense_head(known.head, self.backbone, self.outputs, known.levels, known.standardise)
+        return made.to(self.device)
 
     def train(self, head: Dense, own: Sequence[int], seed: int) -> list[float]:
         """`head` learns in place; the loss of every step."""
@@ -97,9 +100,9 @@ class Probe:
         for step in range(self.config.steps):
             order = generator(seed, step).permutation(len(labelled))[: self.config.batch]
             at = labelled[torch.from_numpy(order)]
-            masks = self.masks[at].float()
+            masks = self.masks[at].to(self.device).float()
             logits = spread(head(self.seen(at)), masks.shape[2:])
-            loss = entropy_and_dice(logits, masks, self.known[at])
+            loss = entropy_and_dice(logits, masks, self.known[at].to(self.device))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -108,15 +111,15 @@ class Probe:
 
     def seen(self, at: Tensor) -> list[Tensor]:
         """(B,) indices into the pool -> their pyramid, fp32."""
-        return [level.index_select(0, at).float() for level in self.own]
+        return [level.index_select(0, at).to(self.device).float() for level in self.own]
 
     def predict(self, head: Dense) -> Iterator[NDArray[np.float32]]:
         """Of each test subject, probabilities (K, *S) in its prepared image, as `segmentation.predict` brings them there."""
         for i, subject in enumerate(self.test):
             with features.evaluating(head):
-                logits = head([level[i : i + 1].float() for level in self.asked])
+                logits = head([level[i : i + 1].to(self.device).float() for level in self.asked])
                 seen = spread(logits, (self.config.size,) * len(subject.shape))
-                found = spread(seen, subject.shape)[0].sigmoid()
+                found = spread(seen, subject.shape)[0].float().sigmoid().cpu()
             yield found.numpy()
 
 

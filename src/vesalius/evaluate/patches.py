@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from vesalius import features
 from vesalius.chance import generator
+from vesalius.compute import device_of
 from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.schedule import learn, rates
@@ -106,11 +107,11 @@ def built(backbone: Any, outputs: int, config: Config, seed: int) -> Any:
         raise SettingError("a batch has one cell at the coarsest level", remedy="Raise --batch or --patch.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        own = copy.deepcopy(backbone)
+        own, device = copy.deepcopy(backbone), device_of(backbone)
         if config.head == "unet":
-            return UNet(own, outputs, skips=config.skips)
+            return UNet(own, outputs, skips=config.skips).to(device)
         standardise = config.standardise and config.frozen >= 1
-        return WithHead(own, dense_head(config.head, own, outputs, config.levels, standardise))
+        return WithHead(own, dense_head(config.head, own, outputs, config.levels, standardise)).to(device)
 
 
 def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Config, seed: int) -> list[float]:
@@ -118,7 +119,7 @@ def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Co
 
     DataError: a volume with none of the structures contoured.
     """
-    places = [voxels(subject, names) for subject in own]
+    places, device = [voxels(subject, names) for subject in own], device_of(network)
 
     def now(step: int) -> tuple[float, float]:
         return rates(step, config.steps, config.lr, config.frozen, config.ramp, constant=not config.cosine)
@@ -126,7 +127,7 @@ def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Co
     def loss(step: int) -> Tensor:
         rng = generator(seed, step)
         at = int(rng.integers(len(own)))
-        images, masks, body, known = batch(rng, own[at], places[at], names, config)
+        images, masks, body, known = (x.to(device) for x in batch(rng, own[at], places[at], names, config))
         return entropy_and_dice(network(images), masks, known.expand(len(images), -1), body)
 
     return learn(network, network.backbone, config.steps, now, loss)
@@ -189,16 +190,17 @@ def predict(network: nn.Module, subjects: Sequence[Subject], config: Config) -> 
     """Of each subject, probabilities (K, *S) in its prepared image; 0 outside of the body, where that is known."""
     for subject in subjects:
         with features.evaluating(network):
-            logits = _logits(network, subject.image, config)
-        yield np.asarray(logits.sigmoid().numpy() * subject.body, np.float32)
+            found = _logits(network, subject.image, config).float().sigmoid().cpu()
+        yield np.asarray(found.numpy() * subject.body, np.float32)
 
 
 def _logits(network: Any, image: Tensor, config: Config) -> Tensor:
     """(C, *S) -> (K, *S), in windows; or, where the head learned from pyramids of whole volumes, from such a pyramid."""
+    device = device_of(network)
     if config.whole:
         pyramid = features.pyramid(network.backbone, image)
-        return spread(network.head([level[None] for level in pyramid]), image.shape[1:])[0]
-    return slide(network, image, config.patch[: image.ndim - 1], blend=config.blend, overlap=config.overlap)
+        return spread(network.head([level[None].to(device) for level in pyramid]), image.shape[1:])[0]
+    return slide(network, image.to(device), config.patch[: image.ndim - 1], blend=config.blend, overlap=config.overlap)
 
 
 def voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tyro.conf import arg
 
 from vesalius import checkpoint
+from vesalius.compute import Compute, choose, device_of
 from vesalius.data.prepare import prepare, restore_mask
 from vesalius.data.scan import Scan
 from vesalius.errors import DataError, SettingError, VesaliusError
@@ -39,6 +40,8 @@ def predict_command(
     probabilities: bool = False,
     window: int = 0,
     overwrite: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
 ) -> None:
     """Segment images with a fine-tuned network: STEM-STRUCTURE.png, 0 and 255, or of volumes .nii.gz, 0 and 1.
 
@@ -49,12 +52,24 @@ def predict_command(
         probabilities: also write STEM-STRUCTURE-probability.png, 16 bit, 65535 for 1, or of volumes .nii.gz, 0..1
         window: side of a window that slides over the prepared 2-D image, px; 0 = the whole image, resized as in training
         overwrite: delete the masks of these images that are there, and make them anew
+        device: auto, cpu or cuda
+        precision: auto, fp32 or bf16; auto: bf16 where the device is fast at it
     """
-    print(predict(run, input, Path(out), probabilities=probabilities, window=window, overwrite=overwrite))
+    where = choose(device, precision)
+    print(
+        predict(run, input, Path(out), probabilities=probabilities, window=window, overwrite=overwrite, compute=where)
+    )
 
 
 def predict(
-    run: str | Path, source: str, out: Path, *, probabilities: bool = False, window: int = 0, overwrite: bool = False
+    run: str | Path,
+    source: str,
+    out: Path,
+    *,
+    probabilities: bool = False,
+    window: int = 0,
+    overwrite: bool = False,
+    compute: Compute | None = None,
 ) -> Path:
     """Masks of every image of `source` in `out`. A bad image is set aside, said, and listed in OUT/set_aside.json.
 
@@ -63,7 +78,8 @@ def predict(
     """
     if window and window < LEAST:
         raise SettingError(f"window is {window}", remedy=f"Give 0 for the whole image, or at least {LEAST} px.")
-    segmenter, images = _load(run, window), open_images(source)
+    segmenter, images, where = _load(run, window), open_images(source), compute or choose()
+    where.place(segmenter.network)
     suffix = ".png" if segmenter.ndim == 2 else ".nii.gz"
     names = mask_names(images.ids, segmenter.structures)
     _outside(out, images)
@@ -74,7 +90,8 @@ def predict(
         kinds = KINDS if probabilities else KINDS[:1]
         wanted = {(k, kind): out / f"{name}{kind}{suffix}" for k, name in enumerate(stems) for kind in kinds}
         wanted = {place: path for place, path in wanted.items() if not path.exists()}
-        found = _segment(segmenter, images, id, window) if wanted else None
+        with where.autocast():
+            found = _segment(segmenter, images, id, window) if wanted else None
         if isinstance(found, str):
             aside.append({"file": str(images.path(id) or id), "reason": found})
             say(f"set aside: {aside[-1]['file']}: {found}")
@@ -102,7 +119,9 @@ def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
         (found,) = patches.predict(segmenter.network, [subject], segmenter.windows)
     elif window:
         with evaluating(segmenter.network):
-            found = slide(segmenter.network, subject.image, (window,) * len(subject.shape)).sigmoid().numpy()
+            image = subject.image.to(device_of(segmenter.network))
+            logits = slide(segmenter.network, image, (window,) * len(subject.shape))
+            found = logits.float().sigmoid().cpu().numpy()
     else:
         (found,) = segmentation.predict(segmenter.network, [subject], segmenter.size)
     return np.asarray(restore_mask(found, steps, prepared.trace), np.float32)

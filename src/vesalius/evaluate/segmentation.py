@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.chance import generator
+from vesalius.compute import device_of
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.augment import moved, which
 from vesalius.evaluate.outcome import Outcome
@@ -100,11 +101,13 @@ def resized(image: Tensor, size: int) -> Tensor:
 def train(network: UNet, data: Samples, config: Config, seed: int) -> list[float]:
     """`network` learns in place; the loss of every step. Draws follow from (seed, step) alone."""
 
+    device = device_of(network)
+
     def now(step: int) -> tuple[float, float]:
         return rates(step, config.steps, config.lr, config.frozen, config.ramp)
 
     def loss(step: int) -> Tensor:
-        images, masks, known = batch(data, config, generator(seed, step))
+        images, masks, known = (x.to(device) for x in batch(data, config, generator(seed, step)))
         return soft_dice(network(images), masks, known)
 
     return learn(network, network.backbone, config.steps, now, loss)
@@ -151,11 +154,12 @@ def _grid_matrix(rng: np.random.Generator, shape: tuple[int, ...], config: Confi
 
 def predict(network: nn.Module, subjects: Sequence[Subject], size: int) -> Iterator[NDArray[np.float32]]:
     """Of each subject, probabilities (K, *S) in its prepared image."""
+    device = device_of(network)
     for subject in subjects:
         with evaluating(network):
-            logits = network(resized(subject.image, size)[None])
-            full = spread(logits, subject.shape)
-        yield full[0].sigmoid().numpy()
+            logits = network(resized(subject.image, size)[None].to(device))
+            found = spread(logits, subject.shape)[0].float().sigmoid().cpu()
+        yield found.numpy()
 
 
 class FineTuning:
@@ -170,6 +174,7 @@ class FineTuning:
         """Train on the subjects `own` of the pool; the decoder's first weights follow from `seed`, for every encoder."""
         torch.manual_seed(seed)
         network = UNet(copy.deepcopy(self.backbone), len(self.names), skips=self.config.skips)
+        network.to(device_of(self.backbone))
         data = samples([self.pool[i] for i in own], self.names, self.config.size)
         train(network, data, self.config, seed)
         learned = sum(p.numel() for p in network.parameters())

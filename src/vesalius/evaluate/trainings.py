@@ -1,13 +1,14 @@
 """Encoders that are compared, and all trainings of one of them: rows as each ends, none twice."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vesalius import results, zoo
 from vesalius.checkpoint import Card
+from vesalius.compute import Compute
 from vesalius.data.datasets import Dataset
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import froc, ledger, protocols
@@ -71,6 +72,7 @@ class Trainings:
     study: Study
     dataset: Dataset
     out: Path
+    compute: Compute = field(default_factory=Compute)
 
     def of(self, one: Contestant, pool: Sequence[Subject], test: Sequence[Subject], about: Row) -> None:
         """All trainings of `one` that are not in OUT/results.jsonl yet. about: what its rows have in common."""
@@ -91,12 +93,13 @@ class Trainings:
             asked = repeats(some, study.plan, chance=chance)
             left = [each for each in asked if (fold, each.shots, each.draw) not in finished]
             make = partial(maker, pool=some, test=others, names=task.names, config=config)
-            for repeat, trainer in _trainers(one, left, make):
-                outcome = trainer.run(repeat.own, repeat.seed)
+            for repeat, trainer in _trainers(one, left, make, self.compute):
+                own = replace(about, shots=repeat.shots, draw=repeat.draw, seed=repeat.seed, fold=fold)
+                with self.compute.autocast():
+                    outcome = trainer.run(repeat.own, repeat.seed)
+                    rows = list(task.rows(outcome, others, own, partial(results.save, self.out)))
                 if keep is not None:
                     keep(outcome.network, [some[i] for i in repeat.own], repeat, fold)
-                own = replace(about, shots=repeat.shots, draw=repeat.draw, seed=repeat.seed, fold=fold)
-                rows = list(task.rows(outcome, others, own, partial(results.save, self.out)))
                 if isinstance(task, Classes) and isinstance(self.dataset, froc.Marked):
                     rows += froc.rows(self.dataset, outcome, others, replace(own, structure=task.names[0]))
                 results.append(path, rows)
@@ -110,6 +113,7 @@ class Trainings:
             **to_dict(config), **to_dict(task), "cases": "as asked", "train": study.train,
             "test": "" if study.plan.folds else study.test, "folds": study.plan.folds, "seed": study.plan.seed,
             "network": one.loaded.card.backbone["name"], "prepare": one.loaded.card.prepare, "weights": weights,
+            "precision": self.compute.precision,
         }  # fmt: skip
 
     def _keeper(self, one: Contestant, name: str, task: Masks | Classes, config: Any, finished: set[At]) -> Any:
@@ -127,7 +131,7 @@ class Trainings:
 
 
 def _trainers(
-    one: Contestant, left: Sequence[Repeat], make: Callable[[Any], protocols.Trainer]
+    one: Contestant, left: Sequence[Repeat], make: Callable[[Any], protocols.Trainer], compute: Compute
 ) -> Iterator[tuple[Repeat, protocols.Trainer]]:
     """Each repeat with its trainer: one for all where the weights are trained, else one for each seed."""
     made: tuple[int | None, protocols.Trainer] | None = None
@@ -135,7 +139,8 @@ def _trainers(
         start = repeat.seed if one.random else None  # random weights are drawn anew each time
         if made is None or made[0] != start:
             made = None  # frees the features of the last before those of the next are computed
-            made = start, make(one.backbone(start))
+            with compute.autocast():
+                made = start, make(compute.place(one.backbone(start)))
         yield repeat, made[1]
 
 

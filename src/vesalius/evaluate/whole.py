@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vesalius import features
 from vesalius.chance import generator
+from vesalius.compute import device_of
 from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.patches import Config, answer, built, middles, padded, rest, voxels
@@ -58,7 +59,7 @@ class Probe:
 
     def train(self, network: Any, own: Sequence[int], seed: int) -> list[float]:
         """The head of `network` learns in place; the loss of every step."""
-        config = self.config
+        config, device = self.config, device_of(network)
 
         def now(step: int) -> tuple[float, float]:
             return rates(step, config.steps, config.lr, frozen=1.0, constant=not config.cosine)
@@ -66,7 +67,8 @@ class Probe:
         def loss(step: int) -> Tensor:
             rng = generator(seed, step)
             at = own[int(rng.integers(len(own)))]
-            pyramid, masks, body, known = self.batch(rng, at)
+            cut, *answers = self.batch(rng, at)
+            pyramid, (masks, body, known) = [level.to(device) for level in cut], (x.to(device) for x in answers)
             logits = spread(network.head(pyramid), masks.shape[2:])
             return entropy_and_dice(logits, masks, known.expand(len(masks), -1), body)
 
@@ -89,10 +91,12 @@ class Probe:
 
     def predict(self, head: nn.Module) -> Iterator[NDArray[np.float32]]:
         """Of each test subject, probabilities (K, *S) in its prepared image; 0 outside of the body, where that is known."""
+        device = device_of(head)
         for subject, pyramid in zip(self.test, self.asked, strict=True):
             with features.evaluating(head):
-                logits = spread(head([level[None].float() for level in pyramid]), subject.shape)[0]
-            yield np.asarray(logits.sigmoid().numpy() * subject.body, np.float32)
+                logits = spread(head([level[None].to(device).float() for level in pyramid]), subject.shape)[0]
+                found = logits.float().sigmoid().cpu()
+            yield np.asarray(found.numpy() * subject.body, np.float32)
 
 
 def pyramids(backbone: Any, subjects: Sequence[Subject]) -> list[Pyramid]:

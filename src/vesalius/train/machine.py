@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
+from vesalius.compute import device_named, has_bf16
 from vesalius.errors import SettingError
 from vesalius.train.run import Run
 
@@ -37,7 +38,7 @@ class Machine:
 
 def prepare(run: Run[Any]) -> Machine:
     """Choose and set up the machine for `run`. SettingError where it asks for what is not there."""
-    device = _device(run.device)
+    device = device_named(run.device)
     if run.devices > 1 and device == "cuda" and torch.cuda.device_count() < run.devices:
         raise SettingError(f"setting devices is {run.devices}", remedy=f"This machine has {torch.cuda.device_count()}.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -72,14 +73,6 @@ def resolved(run: Run[Any], machine: Machine) -> Run[Any]:
     )
 
 
-def has_bf16(device: str) -> bool:
-    """Whether bf16 is faster than fp32 here: on a CPU only with AMX or AVX512-BF16; without them it is ten times slower."""
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    flags = _cpu_flags()
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
 def _flush_denormals() -> None:
     """On all threads of this process: tails of exp under a peaked softmax are denormal, and slow, on CPUs.
 
@@ -94,24 +87,6 @@ def _flush_denormals() -> None:
 def flushes_denormals() -> bool:
     """Whether this thread takes denormal numbers for 0."""
     return bool(torch.tensor(1e-310, dtype=torch.float64) * 1 == 0)
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return set(next((line for line in file if line.startswith("flags")), "").split())
-    except OSError:  # not Linux: unknown, so the safe answer
-        return set()
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise SettingError(f"setting device is {name!r}", remedy="Choose one of 'auto', 'cpu', 'cuda'.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingError("setting device is 'cuda', but PyTorch sees no GPU", remedy="Use --device auto.")
-    return name
 
 
 def _threads(device: str, cores: int, processes: int) -> int:
