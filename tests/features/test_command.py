@@ -34,7 +34,7 @@ def test_one_vector_an_image(tiny_run: Path, tmp_path: Path, own_cache: Path) ->
     found = embed(tiny_run, PHANTOM, tmp_path / "a.npz")
     loaded, image = first(tiny_run)
     assert found["features"].shape == (2, 512)
-    np.testing.assert_allclose(found["features"][0], features.pooled(loaded.backbone, image)[0], rtol=1e-4)
+    np.testing.assert_allclose(found["features"][0], features.pooled(loaded.backbone, image)[0], rtol=1e-3, atol=1e-4)
     ids = open_dataset(PHANTOM).ids
     assert found["id"].tolist() == [key_hash(salt_of(own_cache), id) for id in ids]
 
@@ -43,7 +43,7 @@ def test_a_map_an_image(tiny_run: Path, tmp_path: Path) -> None:
     found = embed(tiny_run, PHANTOM, tmp_path / "a.npz", "--kind", "dense", "--level", 2)
     loaded, image = first(tiny_run)
     pyramid = features.dense(loaded.backbone, image)
-    np.testing.assert_allclose(found[str(found["id"][0])], pyramid[2][0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[str(found["id"][0])], pyramid[2][0], rtol=1e-3, atol=1e-4)
 
 
 def test_vectors_at_the_landmarks_of_the_data_or_at_points_of_a_file(tiny_run: Path, tmp_path: Path) -> None:

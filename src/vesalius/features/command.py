@@ -11,6 +11,7 @@ from tyro.conf import arg
 
 from vesalius import zoo
 from vesalius.checkpoint import check_writable
+from vesalius.compute import Compute, device_named
 from vesalius.data.build import Built, build
 from vesalius.data.cache import CachedScan, default_root, salt_of
 from vesalius.data.datasets import Dataset, open_dataset
@@ -41,6 +42,7 @@ def embed_command(
     window: tuple[int, ...] = (),
     half: bool = False,
     cache: str = "",
+    device: str = "auto",
 ) -> None:
     """Features of every image of a data set, from a pretrained encoder. Ids and patients in the file are keyed hashes.
 
@@ -58,8 +60,10 @@ def embed_command(
             as large as 8 million voxels allow
         half: write float16, half as large (.npz alone)
         cache: folder of prepared images; default: $VESALIUS_CACHE or ~/.cache/vesalius
+        device: auto, cpu or cuda
     """
     _check(Path(out), kind, points, size, batch)
+    where = Compute(device_named(device))
     loaded = zoo.load(run)
     channels, ndim = loaded.backbone.channels, loaded.backbone.ndim
     if level != "all" and not -len(channels) <= level < len(channels):
@@ -77,8 +81,8 @@ def embed_command(
         say(f"set aside: {path}: {reason}")
     wanted = _wanted(built, dataset, stored, steps) if kind == "points" else None
     path = embed(
-        loaded.backbone, built.cache, Path(out), kind, key=salt_of(root), points=wanted, size=size or None, batch=batch,
-        level=None if level == "all" else level, window=window or None, half=half, progress=shower("embedding"),
+        where.place(loaded.backbone), built.cache, Path(out), kind, key=salt_of(root), points=wanted, size=size or None,
+        batch=batch, level=None if level == "all" else level, window=window or None, half=half, progress=shower("embedding"),
     )  # fmt: skip
     print(path)
 
