@@ -32,9 +32,10 @@ class Watch:
             return None
         batches = self._batches(self.held, now.stage, share, self.fabric.global_rank, self.fabric.world_size)
         losses = []
-        with self._evaluating():
-            for t in range(batches.per_epoch):
-                losses.append(self.method(self._seen(batches[t], now.stage), now).loss.float())
+        for t in range(batches.per_epoch):
+            views = self._seen(batches[t], now.stage)
+            with self._evaluating():
+                losses.append(self.method(views, now).loss.float())
         return float(self.fabric.all_reduce(torch.stack(losses).mean()))
 
     @torch.no_grad()
@@ -43,8 +44,9 @@ class Watch:
         make = getattr(self.module, "pictures", None)
         if make is not None and self.fabric.is_global_zero:
             batch = self._batches(self.scans, stage, min(len(self.scans), pictures.MOST))[0]
+            views = self._seen(batch, stage)  # as in training, outside of the precision of the network
             with self._evaluating():
-                pictures.write(folder, make(self.method, self._seen(batch, stage)))
+                pictures.write(folder, make(self.method, views))
 
     def _seen(self, batch: Mapping[str, Tensor], stage: int) -> dict[str, Tensor]:
         return self.views({name: value.to(self.fabric.device) for name, value in batch.items()}, stage)
