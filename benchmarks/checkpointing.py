@@ -17,8 +17,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from race import seconds, track
-from step_fpn3d_bf16 import OPTIM, method, pair, stepper
+from race import seconds, stepper, track
+from step_fpn3d_bf16 import OPTIM, method, pair
 from vesalius.train import optim
 
 
@@ -41,11 +41,12 @@ def side(backbone: str, patch: tuple[int, ...], pairs: int, wanted: bool, rounds
     warm = method(
         "fpn2x2", (16, 16, 16), on.device
     )  # libraries take their own memory with the first step of any network
-    stepper(_on(on.device, (16, 16, 16), 1), warm, optim.build(warm.parameters(), OPTIM), on.bf16)(0)
+    stepper(_on(on.device, (16, 16, 16), 1), warm, optim.build(warm.parameters(), OPTIM), on.bf16, OPTIM.clip)(0)
     views, own = _on(on.device, patch, pairs), method(backbone, patch, on.device)
     own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     own.backbone.checkpoint = wanted
-    step, before, losses = stepper(views, own, optim.build(own.parameters(), OPTIM), on.bf16), held(on.device), []
+    step = stepper(views, own, optim.build(own.parameters(), OPTIM), on.bf16, OPTIM.clip)
+    before, losses = held(on.device), []
     times = [seconds(lambda t: losses.append(step(t)), t, on.device) for t in range(rounds + 1)][1:]
     whole = peak(on.device)
     return {"taken": whole - before, "peak": whole, "seconds": min(times), "loss": losses[-1]}

@@ -4,14 +4,17 @@ Each prints a last line `NAME_bf16 RATIO`, plain seconds over the product's; `NA
 where the product stays in fp32. With --emulate bf16 runs there all the same, to see that it works: its ratio says nothing.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from vesalius.compute import has_bf16
+from vesalius.methods.step import Progress
 
 Step = Callable[[int], object]  # of its number
 
@@ -34,6 +37,27 @@ def track(emulate: bool = False) -> Track:
         torch.backends.cudnn.benchmark = True
     units = has_bf16(device)
     return Track(device, units or emulate, units)
+
+
+def stepper(
+    views: dict[str, Tensor], method: nn.Module, optimizer: torch.optim.Optimizer, bf16: bool, clip: float = math.inf
+) -> Callable[[int], float]:
+    """A function of the step's number that makes a step of pretraining on `views` and gives its loss.
+
+    clip: greatest norm of the gradient, which is measured in any case, as the loop does.
+    """
+    device = views["x1"].device.type
+
+    def step(t: int) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = method(views, Progress(0, t, 100, 0, 1, 0)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(method.parameters(), clip)
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
 
 
 def seconds(step: Step, t: int, device: str) -> float:

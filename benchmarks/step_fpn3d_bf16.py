@@ -6,16 +6,13 @@ same weights. Plain: contiguous, PyTorch's own AdamW. The product's: what traini
 vox_pairs.py. Smaller: --backbone fpn8x4 --patch 32 32 16.
 """
 
-from collections.abc import Callable
-
 import torch
 import tyro
 from torch import Tensor
 
-from race import race, tell, track
+from race import race, stepper, tell, track
 from vesalius import zoo
 from vesalius.methods import vox2vec
-from vesalius.methods.step import Progress
 from vesalius.train import optim
 from vesalius.train.run import Optim
 
@@ -38,24 +35,6 @@ def method(backbone: str, patch: tuple[int, ...], device: str) -> vox2vec.Method
     return vox2vec.Method(zoo.build(backbone, len(patch), 1), vox2vec.Config(patch=patch)).to(device)
 
 
-def stepper(
-    views: dict[str, Tensor], own: vox2vec.Method, optimizer: torch.optim.Optimizer, bf16: bool
-) -> Callable[[int], float]:
-    """A function of the step's number that makes the step and gives its loss."""
-    device = views["x1"].device.type
-
-    def step(t: int) -> float:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = own(views, Progress(0, t, 100, 0, 1, 0)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(own.parameters(), OPTIM.clip)
-        optimizer.step()
-        return float(loss.detach())
-
-    return step
-
-
 def main(
     backbone: str = "fpn", patch: tuple[int, int, int] = (128, 128, 32), rounds: int = 3, emulate: bool = False
 ) -> None:
@@ -73,7 +52,12 @@ def main(
     product.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     slow = torch.optim.AdamW(plain.parameters(), lr=OPTIM.lr, weight_decay=OPTIM.weight_decay)
     quick = optim.build(product.parameters(), OPTIM)
-    times = race(stepper(views, plain, slow, False), stepper(views, product, quick, on.bf16), rounds, on.device)
+    times = race(
+        stepper(views, plain, slow, False, OPTIM.clip),
+        stepper(views, product, quick, on.bf16, OPTIM.clip),
+        rounds,
+        on.device,
+    )
     tell("step_fpn3d", f"{backbone}, a pair of {' x '.join(map(str, patch))}", *times, on)
 
 

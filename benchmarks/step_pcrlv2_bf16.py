@@ -14,10 +14,9 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from race import race, tell, track
+from race import race, stepper, tell, track
 from vesalius import zoo
 from vesalius.methods import pcrlv2
-from vesalius.methods.step import Progress
 from vesalius.train import optim
 from vesalius.train.run import Optim
 
@@ -54,23 +53,6 @@ def one_by_one(network: nn.Module) -> None:
         return [torch.stack(maps, 1).flatten(0, 1) for maps in zip(*passes, strict=True)]
 
     network.forward = forward
-
-
-def stepper(
-    given: dict[str, Tensor], own: pcrlv2.Method, optimizer: torch.optim.Optimizer, bf16: bool
-) -> Callable[[int], float]:
-    """A function of the step's number that makes the step and gives its loss."""
-    device = given["x1"].device.type
-
-    def step(t: int) -> float:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = own(given, Progress(0, t, 100, 0, 1, 0)).loss
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
-
-    return step
 
 
 def plain(backbone: str, given: dict[str, Tensor], apart: bool) -> Callable[[int], float]:

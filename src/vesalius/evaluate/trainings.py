@@ -109,8 +109,9 @@ class Trainings:
         """What all rows of a run must have in common. The plan is not of it: more draws may join."""
         study = self.study
         weights = "random" if one.random else zoo.fingerprint(one.loaded.backbone)
+        asked = {name: value for name, value in to_dict(task).items() if name != "cases"}  # pictures change no number
         return {
-            **to_dict(config), **to_dict(task), "cases": "as asked", "train": study.train,
+            **to_dict(config), **asked, "train": study.train,
             "test": "" if study.plan.folds else study.test, "folds": study.plan.folds, "seed": study.plan.seed,
             "network": one.loaded.card.backbone["name"], "prepare": one.loaded.card.prepare, "weights": weights,
             "precision": self.compute.precision,

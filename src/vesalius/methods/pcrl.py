@@ -61,7 +61,7 @@ from vesalius.space.box import Box
 from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable
+from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable, shorter
 from vesalius.views.patches import GREY, CutOut, LocalShuffle, Paint
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 from vesalius.views.turns import FlipsAndTurn, as_vector
@@ -280,7 +280,4 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
     if log.get("spread", 1.0) < 0.2:
         state = f"embeddings spread {log['spread']:.2f} of 1, effective rank {log['effective_rank']:.1f}"
         found.append(f"collapse: {state}; lower optim.lr, warm up, or lower momentum; is the data all alike?")
-    if log.get("clamped", 0.0) > 0:
-        what = f"the smallest crops have {log['clamped']:.0%} fewer voxels than asked for, in scans that are shorter"
-        found.append(f"clamped: {what}; lower method.sizes if that is much")
-    return found
+    return found + shorter(log)

@@ -59,7 +59,7 @@ from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur, Gamma
 from vesalius.views.hounsfield import Noise
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable
+from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable, shorter
 from vesalius.views.patches import GREY, CutOut, SwapPatches
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 
@@ -297,7 +297,4 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
     if log.get("effective_rank", 2.0) < 1.2:
         state = f"features of a batch have effective rank {log['effective_rank']:.1f}"
         found.append(f"collapse: {state}; lower optim.lr or warm up; is the data all alike?")
-    if log.get("clamped", 0.0) > 0:
-        what = f"the smallest crops have {log['clamped']:.0%} fewer voxels than asked for, in scans that are shorter"
-        found.append(f"clamped: {what}; lower method.sizes if that is much")
-    return found
+    return found + shorter(log)

@@ -158,16 +158,14 @@ class _Moments:
     """Sums over the cells of maps, channel by channel."""
 
     def __init__(self) -> None:
-        self.count, self.sum, self.squares = 0, torch.zeros(0), torch.zeros(0)
+        self.count, self.sum, self.squares = 0, torch.zeros(()), torch.zeros(())
 
     def add(self, x: Tensor) -> None:
         """(B, C, *S)."""
         flat = x.detach().float().transpose(0, 1).flatten(1)
         var, mean = (value.double() for value in torch.var_mean(flat, 1, correction=0))
         n = flat.shape[1]
-        self.sum = self.sum + n * mean if self.count else n * mean
-        self.squares = self.squares + n * (var + mean**2) if self.count else n * (var + mean**2)
-        self.count += n
+        self.count, self.sum, self.squares = self.count + n, self.sum + n * mean, self.squares + n * (var + mean**2)
 
     def mean(self) -> Tensor:
         """(C,)."""

@@ -14,6 +14,7 @@ from vesalius.recipes.anatomy_wingspan import write_down
 
 NAME = Path(__file__).stem
 MARKS = ("brainstem", "parotid_left", "parotid_right", "larynx", "mandible")
+RUNS = ("vox2vec seed0", "vox2vec-UNet", "pcrlv2 seed0")
 MEASURES = ("landmarks", "organs", "levels")
 
 
@@ -39,7 +40,7 @@ def main(
         write_down(Path(out), Path(record), NAME)
         return
     vox, pcrl = vox2vec_ct_small.encoders(vox2vec), pcrlv2_ct_small.encoders(pcrlv2)
-    runs = {name: vox[name] for name in ("vox2vec seed0", "vox2vec-UNet")} | dict(list(pcrl.items())[:1])
+    runs = {name: {**vox, **pcrl}[name] for name in RUNS}
     source = transfer_headneck.DATA.format(Path(data).resolve())
     kept = measure(
         runs, source, out, split="test", annotated="train", structures=MARKS, measures=MEASURES,

@@ -1,4 +1,4 @@
-"""PCRLv2 on the 128 real CT of vox2vec_ct_small, with its splits, hours and seeds; and without one of its parts at a time.
+"""PCRLv2 on the 128 real CT of vox2vec_ct_small, with its splits and seeds; and without one of its parts at a time.
 
 Command: vesalius run pcrlv2_ct_small --only seed0 (then seed1, seed2, and the ablations); a run that was stopped goes on.
 Data: as vox2vec_ct_small: no validation or test case of the head-and-neck CT, and no labels.

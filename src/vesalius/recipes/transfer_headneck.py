@@ -33,30 +33,37 @@ TUNED: dict[str, Any] = {"patch": (32, 32, 24), "steps": 500, "batch": 7, "lr": 
 
 def studies(data: str, vox2vec: str, pcrlv2: str) -> transfer.Studies:
     """Of vox2vec's encoders, then, with _pcrlv2 in their names, of PCRLv2's; _unet: vox2vec-UNet, fine-tuned."""
-    *seeds, (called, unet) = vox2vec_ct_small.encoders(vox2vec).items()
-    controls = {"random": f"random:{seeds[0][1]}", "random UNet": f"random:{unet}"}
-    own = _studies(data, {**dict(seeds), called: unet}, controls, "scratch")
-    finetune = _studies(data, {called: unet}, {}, "scratch UNet")["finetune"]
-    pcrl = pcrlv2_ct_small.encoders(pcrlv2)
-    others = _studies(data, pcrl, {"random U-Net": f"random:{next(iter(pcrl.values()))}"}, "scratch U-Net")
-    return {**own, "finetune_unet": finetune, **{f"{name}_pcrlv2": study for name, study in others.items()}}
+    vox, pcrl = vox2vec_ct_small.encoders(vox2vec), pcrlv2_ct_small.encoders(pcrlv2)
+    unet = vox["vox2vec-UNet"]
+    own = _studies(data, vox, "random", "scratch", {"random vox2vec-UNet": f"random:{unet}"})
+    alone = _studies(data, {"vox2vec-UNet": unet}, "random vox2vec-UNet", "scratch vox2vec-UNet")
+    others = _studies(data, pcrl, "random U-Net", "scratch U-Net")
+    return {
+        **own, "finetune_unet": alone["finetune"], **{f"{name}_pcrlv2": study for name, study in others.items()}
+    }  # fmt: skip
 
 
-def _studies(data: str, runs: Mapping[str, str | Path], controls: Mapping[str, str], scratch: str) -> transfer.Studies:
-    """controls: the networks of `runs` with random weights. scratch: what the first one without its weights is called.
+def _studies(
+    data: str, runs: Mapping[str, str | Path], random: str, scratch: str, beside: Mapping[str, str] | None = None
+) -> transfer.Studies:
+    """random, scratch: what the first run's network without its weights is called. beside: further frozen controls.
 
     Of few labels and fine-tuning, the first run stands for its method: there each training takes minutes.
     """
-    (name, first), *_ = dict(runs).items()
-    few_controls = dict(list(controls.items())[:1])
-    one, tuned = {name: first, **few_controls}, {name: first, scratch: f"scratch:{first}"}
+    name, first = next(iter(runs.items()))
+    blank = {random: f"random:{first}"}
+    frozen, one, tuned = (
+        {**runs, **blank, **(beside or {})},
+        {name: first, **blank},
+        {name: first, scratch: f"scratch:{first}"},
+    )
     linear = Study(DATA.format(Path(data).resolve()), "linear", plan=Plan(draws=3), settings=LINEAR)
     nonlinear = replace(linear, protocol="nonlinear", settings=NONLINEAR)
     finetune = replace(linear, protocol="finetune", settings=TUNED)
     few = Plan(shots=SHOTS, draws=2)
     return {
-        "linear": ({**runs, **controls}, linear),
-        "nonlinear": ({**runs, **controls}, replace(nonlinear, plan=Plan(draws=2))),
+        "linear": (frozen, linear),
+        "nonlinear": (frozen, replace(nonlinear, plan=Plan(draws=2))),
         "linear_few": (one, replace(linear, plan=few)),
         "nonlinear_few": (one, replace(nonlinear, plan=few)),
         "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=2))),

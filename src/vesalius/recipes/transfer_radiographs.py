@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
-from vesalius.recipes import adam_nih_small, pcrlv2_nih_small, transfer
+from vesalius.recipes import adam_nih_small, transfer
 
 NAME = Path(__file__).stem
 NIH = "chestxray14:{0}/cxr/nih?table=labels.csv&task=any&test_patients={0}/splits/nih_test_patients.txt"
@@ -20,7 +20,7 @@ KERMANY = "kermany:{0}/cxr/kermany"
 
 def studies(data: str, weights: str) -> transfer.Studies:
     """Logistic regression on frozen features, beside those of random weights."""
-    runs = {**adam_nih_small.encoders(weights), **pcrlv2_nih_small.encoders(weights), "random": "random"}
+    runs = {**adam_nih_small.encoders(weights), "random": "random"}
     root = Path(data).resolve()
     shares, more = Plan(shares=(0.01, 0.1, 1.0), draws=5), Plan(shares=(0.1, 0.2, 0.5, 1.0), draws=5)
     return {
@@ -37,7 +37,7 @@ def main(
     only: str = "",
     record: str = "",
 ) -> None:
-    """Measure adam, moco, moco_windows, pcrlv2 and random weights, or go on with it.
+    """Measure adam, moco, moco_windows and random weights, or go on with it.
 
     Args:
         data: folder that holds cxr/nih, cxr/kermany and splits/nih_test_patients.txt

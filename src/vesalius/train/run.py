@@ -79,9 +79,7 @@ class Run(Generic[C]):
     epochs: int = 200  # of each stage
     batch: int | Literal["auto"] = 256  # images a step, over all processes; auto: the power of two up to 256 that fits
     accumulate: int = 1  # forward passes a step
-    checkpointing: bool = (
-        False  # of an fpn, maps within blocks are made again in the backward pass: less memory, more time
-    )
+    checkpointing: bool = False  # of an fpn: maps within blocks are made again in the backward pass, to save memory
     optim: Optim = field(default_factory=Optim)
     probe: Probe = field(default_factory=Probe)
     seed: int = 0

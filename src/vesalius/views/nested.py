@@ -5,7 +5,7 @@ A rule says which boxes. `MultiCrop` takes large and small ones anywhere, by the
 work in 2-D and in 3-D. Of a list of sizes and of a margin, 2-D takes the first two sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -164,6 +164,13 @@ def nested_crops(
         "inside": np.array(rule.inside(scan.shape), np.float32),
         "tissue": np.array(best.tissue, np.float32),
     }
+
+
+def shorter(log: Mapping[str, float]) -> list[str]:
+    """The alarm of a training's log where scans are shorter than the crops asked for (`inside`, as `clamped` there)."""
+    share = log.get("clamped", 0.0)
+    what = f"the smallest crops have {share:.0%} fewer voxels than asked for, in scans that are shorter"
+    return [f"clamped: {what}; lower method.sizes if that is much"] if share > 0 else []
 
 
 def refuse_unrestorable(scan: Measured) -> None:
