@@ -52,6 +52,15 @@ def test_apart_patches_only_change_places_and_swapping_again_undoes_it() -> None
     assert torch.equal(swap_slices(swapped, places.flip(1), (8, 4)), x)
 
 
+def test_as_many_voxels_are_swapped_as_by_torchio() -> None:
+    torchio = pytest.importorskip("torchio", reason="torchio is in no extra of ours")
+    swap, theirs = SwapPatches(), torchio.RandomSwap(patch_size=(8, 4, 4), num_iterations=100)
+    x = coded(1, (1, 32, 32, 24))[0]
+    torch.manual_seed(0)
+    ours = float((swap.apply(x.repeat(40, 1, 1, 1, 1), drawn(swap, 40, 3)) != x).float().mean())
+    assert ours == pytest.approx(np.mean([float((theirs(x) != x).float().mean()) for _ in range(40)]), abs=0.02)
+
+
 def test_corners_are_even_over_all_the_room() -> None:
     u = torch.from_numpy(np.append(generator(0).random(4000), 1.0).astype(np.float32))[:, None].expand(-1, 3)
     places = corners(u, torch.tensor([4, 1]), (1, 10, 3))
