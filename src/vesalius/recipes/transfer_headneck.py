@@ -23,11 +23,11 @@ NAME = Path(__file__).stem
 DATA = "ct_headneck:{}/ct_headneck"
 SHOTS = (3, 6, 12, 24)
 SHARES = (0.1, 0.2, 0.5, 1.0)
-# Chosen on the validation cases, with a pyramid of 240 steps and with random weights: at a constant rate 500 steps of a linear
-# head end anywhere (Dice 0.17 and 0.15, and 0 of one parotid); as a cosine 1,000 steps from 1e-2 give 0.29 and 0.20, from 3e-2
-# 0.31 and 0.26; non-linear, 500 from 3e-3, 0.29 and 0.18.
+# Chosen on the validation cases, with seed 0 and with its random weights: of a linear head, as a cosine from 3e-2, Dice 0.42
+# and 0.26, from 1e-1 0.44 and 0.29; of a non-linear one from 3e-3, 500 steps 0.51, 1,500 steps 0.58. At a constant rate the
+# heads end anywhere.
 PROBED: dict[str, Any] = {"patch": (32, 32, 32), "steps": 1000, "batch": 7, "whole": True, "cosine": True}
-LINEAR, NONLINEAR = {**PROBED, "lr": 3e-2}, {**PROBED, "lr": 3e-3}
+LINEAR, NONLINEAR = {**PROBED, "lr": 1e-1}, {**PROBED, "lr": 3e-3}
 TUNED: dict[str, Any] = {"patch": (32, 32, 24), "steps": 500, "batch": 7, "lr": 1e-3, "cosine": True}
 
 
@@ -36,11 +36,14 @@ def studies(data: str, vox2vec: str, pcrlv2: str) -> transfer.Studies:
     vox, pcrl = vox2vec_ct_small.encoders(vox2vec), pcrlv2_ct_small.encoders(pcrlv2)
     unet = vox["vox2vec-UNet"]
     own = _studies(data, vox, "random", "scratch", {"random vox2vec-UNet": f"random:{unet}"})
-    alone = _studies(data, {"vox2vec-UNet": unet}, "random vox2vec-UNet", "scratch vox2vec-UNet")
     others = _studies(data, pcrl, "random U-Net", "scratch U-Net")
+    _, finetune = own["finetune"]
+    tuned = {"vox2vec-UNet": unet, "scratch vox2vec-UNet": f"scratch:{unet}"}
     return {
-        **own, "finetune_unet": alone["finetune"], **{f"{name}_pcrlv2": study for name, study in others.items()}
-    }  # fmt: skip
+        **own,
+        "finetune_unet": (tuned, replace(finetune, plan=Plan(draws=2))),
+        **{f"{name}_pcrlv2": study for name, study in others.items()},
+    }
 
 
 def _studies(
@@ -67,7 +70,6 @@ def _studies(
         "linear_few": (one, replace(linear, plan=few)),
         "nonlinear_few": (one, replace(nonlinear, plan=few)),
         "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=2))),
-        "fewshot": (tuned, replace(finetune, protocol="fewshot", plan=few)),
     }
 
 
@@ -86,7 +88,7 @@ def main(
         vox2vec: folder of the runs of vox2vec_ct_small
         pcrlv2: folder of the runs of pcrlv2_ct_small
         out: folder of the rows
-        only: one of linear, nonlinear, linear_few, nonlinear_few, finetune, fewshot, these with _pcrlv2, finetune_unet
+        only: one of linear, nonlinear, linear_few, nonlinear_few, finetune, these with _pcrlv2, finetune_unet
         record: root of a checkout: write the rows into it, and measure nothing
     """
     transfer.run(studies(data, vox2vec, pcrlv2), out, only, record, NAME)
