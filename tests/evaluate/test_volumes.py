@@ -56,3 +56,17 @@ def test_a_window_is_not_asked_of_volumes(encoder: Path, tmp_path: Path, own_cac
     words = ["evaluate", encoder, "--data", data, "--out", tmp_path / "o", "--protocol", "linear", *QUICK]
     assert "unknown setting window" in vesalius(*words, "--window", 8).error
     assert "unknown blend middle" in vesalius(*words, "--blend", "middle").error
+
+
+def test_folds_of_the_data_set_gather_in_one_folder_and_other_data_does_not(
+    encoder: Path, tmp_path: Path, own_cache: Path
+):
+    root = msd.write(tmp_path / "Task04_Hippocampus")
+    words = ["evaluate", encoder, "--out", tmp_path / "o", "--protocol", "linear", *QUICK]
+    for fold in (0, 1):
+        assert vesalius(*words, "--data", f"msd:{root}?fold={fold}&folds=3").status == 0
+    rows = results.read(tmp_path / "o" / results.FILE)
+    assert {row.fold for row in rows} == {0, 1}
+    patients = [{row.patient for row in rows if row.fold == fold and row.patient} for fold in (0, 1)]
+    assert patients[0] and patients[1] and not patients[0] & patients[1]
+    assert "with another data" in vesalius(*words, "--data", f"msd:{root}?fold=0&folds=2").error

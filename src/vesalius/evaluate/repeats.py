@@ -49,21 +49,20 @@ def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True) -> Iter
 
     SettingError: more shots than patients.
     """
-    at = {subject.id: i for i, subject in enumerate(pool)}
-    patients = named_alike(pool)
+    patients = numbered(pool)
     everyone = len(set(patients.values()))
     counts = plan.shots or tuple(min(everyone, max(2, round(share * everyone))) for share in plan.shares or (1.0,))
     if max(counts) > everyone:
         raise SettingError(f"{max(counts)} shots of {everyone} patients", remedy="Ask for fewer.")
     for draw in range(plan.draws):
-        chosen = splits.few_shot(list(at), patients.__getitem__, counts, draw, plan.seed)
+        chosen = splits.few_shot(list(patients), patients.__getitem__, counts, draw, plan.seed)
         seed = int(generator(plan.seed, draw, 9).integers(2**31))
         for n in sorted(set(counts)):
             if n == everyone and draw > 0 and not chance:
                 continue
             people = {patients[id] for id in chosen[n]}
-            own = chosen[n] if plan.shots else [id for id in at if patients[id] in people]
-            yield Repeat(None if plan.folds and n == everyone else n, draw, seed, tuple(at[id] for id in own))
+            own = chosen[n] if plan.shots else [id for id, patient in patients.items() if patient in people]
+            yield Repeat(None if plan.folds and n == everyone else n, draw, seed, tuple(map(int, own)))
 
 
 def cohorts(
@@ -73,15 +72,16 @@ def cohorts(
     if not plan.folds:
         yield None, list(pool), list(test)
         return
-    of = {subject.id: subject for subject in (*pool, *test)}
-    parts = splits.folds(list(of), named_alike(list(of.values())).__getitem__, plan.folds, plan.seed)
+    everyone = (*pool, *test)
+    patients = numbered(everyone)
+    parts = splits.folds(list(patients), patients.__getitem__, plan.folds, plan.seed)
     for fold, (train, held) in enumerate(parts):
-        yield fold, [of[id] for id in train], [of[id] for id in held]
+        yield fold, [everyone[int(id)] for id in train], [everyone[int(id)] for id in held]
 
 
-def named_alike(subjects: Sequence[Subject]) -> dict[str, str]:
-    """Id -> a name of the patient that is the same on every machine, the first of his ids: hashes of patients are not."""
+def numbered(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Each one's place, as a name, -> the place of its patient's first: the same on every machine, as hashes are not."""
     first: dict[str, str] = {}
-    for subject in sorted(subjects, key=lambda one: one.id):
-        first.setdefault(subject.patient, subject.id)
-    return {subject.id: first[subject.patient] for subject in subjects}
+    for place, subject in enumerate(subjects):
+        first.setdefault(subject.patient, f"{place:07}")
+    return {f"{place:07}": first[subject.patient] for place, subject in enumerate(subjects)}

@@ -9,6 +9,7 @@ from typing import Any
 from vesalius import results, zoo
 from vesalius.checkpoint import Card
 from vesalius.compute import Compute
+from vesalius.data import datasets
 from vesalius.data.datasets import Dataset
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import froc, ledger, protocols
@@ -88,7 +89,8 @@ class Trainings:
         ledger.enter(self.out, about.measure, about.run, self._about(one, task, config), bool(finished))
         keep = self._keeper(one, about.run, task, config, finished)
         chance = isinstance(task, Masks) or study.protocol in protocols.TUNED or one.random
-        for fold, some, others in cohorts(pool, test, study.plan):
+        for number, some, others in cohorts(pool, test, study.plan):
+            fold = self._fold if number is None else number
             _check_known(task, some, others, study.data)
             asked = repeats(some, study.plan, chance=chance)
             left = [each for each in asked if (fold, each.shots, each.draw) not in finished]
@@ -111,11 +113,23 @@ class Trainings:
         weights = "random" if one.random else zoo.fingerprint(one.loaded.backbone)
         asked = {name: value for name, value in to_dict(task).items() if name != "cases"}  # pictures change no number
         return {
-            **to_dict(config), **asked, "train": study.train,
+            **to_dict(config), **asked, "data": self._data, "train": study.train,
             "test": "" if study.plan.folds else study.test, "folds": study.plan.folds, "seed": study.plan.seed,
             "network": one.loaded.card.backbone["name"], "prepare": one.loaded.card.prepare, "weights": weights,
             "precision": self.compute.precision,
         }  # fmt: skip
+
+    @property
+    def _fold(self) -> int | None:
+        """Of a data set that makes folds itself (BTCV, MSD), the one that its spec asks for."""
+        options = datasets.asked(self.study.data)[1]
+        return int(options["fold"]) if "fold" in options else None
+
+    @property
+    def _data(self) -> list[Any]:
+        """The data set and its options, but for its fold, which every row has, and for where files lie."""
+        name, options = datasets.asked(self.study.data)
+        return [name, {key: Path(text).name for key, text in options.items() if key != "fold"}]
 
     def _keeper(self, one: Contestant, name: str, task: Masks | Classes, config: Any, finished: set[At]) -> Any:
         """What saves a network of masks; None where none is to be saved."""

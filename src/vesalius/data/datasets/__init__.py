@@ -184,6 +184,12 @@ def open_dataset(spec: str) -> Dataset:
     return dataset
 
 
+def asked(spec: str) -> tuple[str, dict[str, str]]:
+    """The name of the data set in a spec, and its options as they are written. SettingError: an option without a value."""
+    name, _, options = _parse(spec)
+    return name, options
+
+
 def _parse(spec: str) -> tuple[str, str, dict[str, str]]:
     """NAME:PATH?key=value&... -> its pieces. A single letter before the colon is a drive of Windows."""
     if os.path.exists(os.path.expanduser(spec)):
