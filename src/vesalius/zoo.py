@@ -15,6 +15,7 @@ from vesalius.checkpoint import Card
 from vesalius.data.prepare import steps_from_json
 from vesalius.data.steps import Step
 from vesalius.errors import CheckpointError, SettingError
+from vesalius.models.backbone import takes
 from vesalius.settings import to_dict, unknown
 
 # And fpn8x4, unet16x3: of width 8 or 16 at full resolution, with 4 or 3 levels.
@@ -128,9 +129,14 @@ def widened(loaded: Loaded, channels: int) -> Loaded:
 
     Its first kernel is repeated and divided by their number. So an image that is the same in all channels gives the features
     of the grey image, and what batch norm knows stays true (PCRLv2's code does not divide: its norms are new).
+    SettingError: fewer or more channels than an encoder of several was made for.
     """
-    if channels == 1 or loaded.backbone.in_channels != 1:
+    own = loaded.backbone.in_channels
+    if takes(own, channels):
         return loaded
+    if own != 1:
+        remedy = "Give every image all of the channels, in the order of its training."
+        raise SettingError(f"the images have {channels} channels and the encoder takes {own}", remedy=remedy)
     known = loaded.card.backbone
     about = {"in_channels": channels, "mean": known["mean"] * channels, "std": known["std"] * channels}
     card = replace(loaded.card, backbone={**known, **about})

@@ -34,7 +34,18 @@ def test_a_volume_smaller_than_the_patch_is_padded_and_the_padding_is_no_body():
     images, masks, inside, _ = batch(generator(0), subject, places(subject), ["ball"], SMALL)
     assert images.shape[2:] == (12, 12, 8)
     assert not inside[..., 6:].any()
+    torch.testing.assert_close(images[..., 6:], torch.full_like(images[..., 6:], 350 / 2350))  # air
     assert not masks[..., 6:].any()
+
+
+def test_a_feature_pyramid_gets_a_head_and_a_way_down_a_way_up():
+    names = {name: type(built(zoo.build(name, 3, 1), 2, SMALL, 0)).__name__ for name in ("fpn4x2", "unet4x2", "resnet18")}
+    assert names == {"fpn4x2": "WithHead", "unet4x2": "UNet", "resnet18": "UNet"}
+    assert not built(zoo.build("unet4x2", 3, 1), 2, replace(SMALL, skips=False), 0).skips
+    with pytest.raises(SettingError, match="no skips"):
+        built(zoo.build("fpn4x2", 3, 1), 2, replace(SMALL, skips=False), 0)
+    with pytest.raises(SettingError, match="no skips"):
+        Config(head="linear", skips=False)
 
 
 @pytest.mark.parametrize("head", ["linear", "nonlinear", "unet"])

@@ -15,10 +15,11 @@ from vesalius.checkpoint import Card
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.steps import Canonical, Dimensions, Spacing, Step
-from vesalius.errors import DataError
+from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.command import evaluate
 from vesalius.evaluate.froc import RATES
 from vesalius.evaluate.leakage import Guard
+from vesalius.evaluate.predict import predict
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
 from vesalius.train.run import configure
@@ -115,7 +116,9 @@ def test_an_image_that_is_the_same_in_all_channels_gives_the_features_of_the_gre
     assert zoo.description(name, wide.backbone) == wide.card.backbone
     assert loaded.card.backbone["in_channels"] == 1
     assert zoo.widened(loaded, 1) is loaded
-    assert zoo.widened(wide, 3) is wide
+    for fewer in (1, 3):
+        with pytest.raises(SettingError, match=f"have {fewer} channels and the encoder takes 4"):
+            zoo.widened(wide, fewer)
 
 
 def test_four_modalities_are_segmented_by_an_encoder_of_one_channel(tmp_path: Path) -> None:
@@ -130,5 +133,8 @@ def test_four_modalities_are_segmented_by_an_encoder_of_one_channel(tmp_path: Pa
     assert {(row.run, row.structure) for row in rows} == {
         (name, structure) for name in ("one", "scratch") for structure in ("whole tumour", "tumour core")
     } | {(row.run, row.structure) for row in rows if row.structure == "enhancing tumour"}
-    saved = checkpoint.describe(next((tmp_path / "out" / "networks").glob("one-*")))
-    assert saved.backbone["in_channels"] == 4
+    network = next((tmp_path / "out" / "networks").glob("one-*"))
+    assert checkpoint.describe(network).backbone["in_channels"] == 4
+    one = next((root / "HGG").glob("*/*_flair.nii.gz"))
+    with pytest.raises(DataError, match="has 1 channels, and the network was trained on 4"):
+        predict(network, str(one), tmp_path / "masks")

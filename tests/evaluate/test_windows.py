@@ -29,6 +29,12 @@ def test_the_last_window_is_moved_back_and_the_others_are_not():
     assert found[0].tolist() == [0.0] * 96 + [1.0] * 8 + [2.0] * 96  # windows from 0, 64 and 72, 32 trimmed inside
 
 
+@pytest.mark.parametrize("blend", BLENDS)
+def test_what_pads_a_small_image_is_as_asked(blend):
+    found = slide(lambda x: torch.full_like(x, float(x.mean())), torch.ones(1, 5, 16), (16, 16), blend=blend, fill=0.25)
+    torch.testing.assert_close(found, torch.full((1, 5, 16), (5 + 11 * 0.25) / 16))
+
+
 def test_there_are_three_ways():
     with pytest.raises(SettingError, match="unknown blend centre"):
         slide(lambda x: x, torch.zeros(1, 8), (8,), blend="centre")

@@ -84,7 +84,7 @@ def evaluate_command(
         size: side at which the network sees 2-D images, px; default of this and of those below: the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
-        head: on an encoder of volumes that is fine-tuned: linear, nonlinear or unet
+        head: on an encoder of volumes that is fine-tuned: auto, linear, nonlinear or unet
         skips: connections from the encoder into the decoder of a U-Net
         levels: of the pyramid that a linear head looks at, 0 the finest; default: all. The run's name then says which
         blend: of windows that slide over volumes: central, gaussian or constant

@@ -200,7 +200,8 @@ class Probes:
 
         sides = self.config.patch[: len(subject.shape)]
         with evaluating(self.heads):
-            both = slide(signs, subject.image, sides, blend="central", overlap=self.config.overlap).numpy()
+            overlap, air = self.config.overlap, subject.air
+            both = slide(signs, subject.image, sides, blend="central", overlap=overlap, fill=air).numpy()
         parts = np.split(both & subject.body, len(HEADS))
         return dict(zip(HEADS, parts, strict=True))
 

@@ -9,7 +9,7 @@ pasting middles; outside of the body nothing is found.
 DIFFERENCES: features of probes are standardised (`standardise`), and Dice, not only cross entropy, is of the body alone.
 Fewer steps by default (45,000 need a GPU), and no choice of the best step, which needs validation patients. The
 reference's rates of fine-tuning are broken (methods 2.3): the paper's are made here. A volume smaller than the patch is
-padded with 0. Structures that are unknown in a volume are never drawn there, and count nowhere.
+padded with air. Structures that are unknown in a volume are never drawn there, and count nowhere.
 """
 
 import copy
@@ -35,8 +35,9 @@ from vesalius.evaluate.windows import slide
 from vesalius.features.subjects import Subject
 from vesalius.losses.dice import entropy_and_dice
 from vesalius.models.decoder import UNet
+from vesalius.models.fpn import FPN
 from vesalius.models.heads import Standardised, WithHead, dense_head, spread
-from vesalius.settings import least
+from vesalius.settings import least, within
 from vesalius.space.box import Box
 from vesalius.views.overlap import box_around
 
@@ -46,16 +47,18 @@ BEFORE = 2**31  # counter of the draws before the first step
 
 @dataclass(frozen=True)
 class Config:
-    """patch: sides, voxels. head: what stands on the encoder. frozen: share of the steps in which it alone learns; 1: a probe.
-    ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth. near: share of patches round a
-    voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a probe's features are of whole volumes,
-    computed once (see `whole`); patches and windows are cut from these. skips: connections into the decoder of head unet.
-    levels: of the pyramid that a linear head looks at; all if none is named. standardise: a probe's features are brought to
-    mean 0 and deviation 1 over the labelled volumes, channel by channel (see `heads.Standardised`). cosine: the rate falls to
-    0, where vox2vec's is constant: of few steps, the last ones then count for more than their own patches."""
+    """patch: sides, voxels. head: what stands on the encoder; auto: vox2vec's non-linear head on a feature pyramid, whose
+    maps have been brought together already, and on any other encoder a U-Net's way up. frozen: share of the steps in which
+    it alone learns; 1: a probe. ramp: share of the steps, after these, in which the encoder's rate doubles from a tenth.
+    near: share of patches round a voxel of the step's structure. blend, overlap: of the windows in prediction. whole: a
+    probe's features are of whole volumes, computed once (see `whole`); patches and windows are cut from these. skips:
+    connections into a U-Net's way up. levels: of the pyramid that a linear head looks at; all if none is named. standardise:
+    a probe's features are brought to mean 0 and deviation 1 over the labelled volumes, channel by channel (see
+    `heads.Standardised`). cosine: the rate falls to 0, where vox2vec's is constant: of few steps, the last ones then count
+    for more than their own patches."""
 
     patch: tuple[int, ...] = (128, 128, 32)
-    head: Literal["linear", "nonlinear", "unet"] = "nonlinear"
+    head: Literal["auto", "linear", "nonlinear", "unet"] = "auto"
     steps: int = 3000
     batch: int = 7
     lr: float = 3e-4
@@ -72,7 +75,10 @@ class Config:
 
     def __post_init__(self) -> None:
         least(self, 1, "patch", "steps", "batch")
-        least(self, 0, "lr", "frozen", "ramp", "near", "overlap")
+        least(self, 0, "lr", "frozen", "ramp", "near")
+        within(self, 0, 0.99, "overlap")
+        if not self.skips and self.head not in ("auto", "unet"):
+            raise _no_skips(self.head)
         if self.whole and self.frozen < 1:
             reason = "features of whole volumes are computed once, and this encoder learns"
             raise SettingError(reason, remedy="Leave --whole out, or choose the protocol linear or nonlinear.")
@@ -100,18 +106,32 @@ class Patches:
 def built(backbone: Any, outputs: int, config: Config, seed: int) -> Any:
     """A copy of `backbone` under a fresh head whose weights follow from `seed`: (B, C, *S) -> logits (B, K, *S).
 
-    SettingError: batch norm would see one cell alone.
+    SettingError: batch norm would see one cell alone, or there is nothing for skips to be left out of.
     """
-    sides = config.patch[: backbone.ndim]
-    if config.head == "nonlinear" and config.batch * prod(-(-side // max(backbone.strides)) for side in sides) < 2:
+    sides, head = config.patch[: backbone.ndim], head_of(backbone, config)
+    if head == "nonlinear" and config.batch * prod(-(-side // max(backbone.strides)) for side in sides) < 2:
         raise SettingError("a batch has one cell at the coarsest level", remedy="Raise --batch or --patch.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         own, device = copy.deepcopy(backbone), device_of(backbone)
-        if config.head == "unet":
+        if head == "unet":
             return UNet(own, outputs, skips=config.skips).to(device)
         standardise = config.standardise and config.frozen >= 1
-        return WithHead(own, dense_head(config.head, own, outputs, config.levels, standardise)).to(device)
+        return WithHead(own, dense_head(head, own, outputs, config.levels, standardise)).to(device)
+
+
+def head_of(backbone: Any, config: Config) -> str:
+    """What stands on `backbone`. SettingError: a head without skips is to do without them."""
+    head = config.head if config.head != "auto" else "nonlinear" if isinstance(backbone, FPN) else "unet"
+    if head != "unet" and not config.skips:
+        raise _no_skips(head)
+    return head
+
+
+def _no_skips(head: str) -> SettingError:
+    return SettingError(
+        f"a head that is {head} has no skips to leave out", remedy="Leave out --no-skips, or --head unet."
+    )
 
 
 def train(network: Any, own: Sequence[Subject], names: Sequence[str], config: Config, seed: int) -> list[float]:
@@ -145,7 +165,7 @@ def batch(
     cut = []
     for voxel in middles(rng, subject.shape, body, places, config):
         box = box_around(rng, voxel, subject.shape, patch)
-        cut.append([padded(subject.crop(box), patch), *answer(subject, body, names, box, patch)])
+        cut.append([padded(subject.crop(box), patch, subject.air), *answer(subject, body, names, box, patch)])
     images, masks, inside = (torch.stack(some) for some in zip(*cut, strict=True))
     return images, masks, inside, contoured(subject, names)[None]
 
@@ -190,17 +210,18 @@ def predict(network: nn.Module, subjects: Sequence[Subject], config: Config) -> 
     """Of each subject, probabilities (K, *S) in its prepared image; 0 outside of the body, where that is known."""
     for subject in subjects:
         with features.evaluating(network):
-            found = _logits(network, subject.image, config).float().sigmoid().cpu()
+            found = _logits(network, subject, config).float().sigmoid().cpu()
         yield np.asarray(found.numpy() * subject.body, np.float32)
 
 
-def _logits(network: Any, image: Tensor, config: Config) -> Tensor:
-    """(C, *S) -> (K, *S), in windows; or, where the head learned from pyramids of whole volumes, from such a pyramid."""
-    device = device_of(network)
+def _logits(network: Any, subject: Subject, config: Config) -> Tensor:
+    """(K, *S), in windows; or, where the head learned from pyramids of whole volumes, from such a pyramid."""
+    device, image = device_of(network), subject.image
     if config.whole:
         pyramid = features.pyramid(network.backbone, image)
         return spread(network.head([level[None].to(device) for level in pyramid]), image.shape[1:])[0]
-    return slide(network, image.to(device), config.patch[: image.ndim - 1], blend=config.blend, overlap=config.overlap)
+    sides, c = config.patch[: image.ndim - 1], config
+    return slide(network, image.to(device), sides, blend=c.blend, overlap=c.overlap, fill=subject.air)
 
 
 def voxels(subject: Subject, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
@@ -219,12 +240,12 @@ def _anywhere(rng: np.random.Generator, body: NDArray[np.bool_]) -> int:
             return int(hits[0])
 
 
-def padded(part: Tensor, patch: tuple[int, ...]) -> Tensor:
-    """(C, *S) -> (C, *patch), 0 behind its end."""
+def padded(part: Tensor, patch: tuple[int, ...], fill: float = 0.0) -> Tensor:
+    """(C, *S) -> (C, *patch), `fill` behind its end."""
     short = (
         n for have, whole in zip(reversed(part.shape[1:]), reversed(patch), strict=True) for n in (0, whole - have)
     )
-    return functional.pad(part, list(short))
+    return functional.pad(part, list(short), value=fill)
 
 
 def rest(network: Any) -> Iterator[nn.Parameter]:

@@ -25,6 +25,7 @@ from vesalius.evaluate.network import Segmenter, load, network_file
 from vesalius.evaluate.windows import slide
 from vesalius.features import evaluating
 from vesalius.features.subjects import Subject
+from vesalius.models.backbone import takes
 from vesalius.progress import say, shower
 
 LOG, ASIDE = "predict.json", "set_aside.json"
@@ -108,9 +109,14 @@ def predict(
 
 
 def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
-    """A scan as stored -> (K, *S) probabilities in its own voxels. DataError: a scan that cannot be prepared."""
+    """A scan as stored -> (K, *S) probabilities in its own voxels. DataError: a scan that cannot be prepared, or of
+    other channels."""
     steps = segmenter.steps
     prepared = prepare(scan, steps)
+    own, channels = int(segmenter.card.backbone["in_channels"]), len(prepared.scan.image)
+    if not takes(own, channels):
+        remedy = "Give all of them, in the order of its training."
+        raise DataError(f"has {channels} channels, and the network was trained on {own}", remedy=remedy)
     pixels = np.require(prepared.scan.image, requirements="W")  # torch takes no read-only array, as some decoders give
     subject = Subject(scan.id, scan.patient, pixels, prepared.scan.unit, {})  # in memory alone: not hashed
     if segmenter.ndim == 3:

@@ -21,28 +21,34 @@ BLENDS = ("central", "gaussian", "constant")
 
 
 def slide(
-    network: Network, image: Tensor, window: tuple[int, ...], *, blend: str = "gaussian", overlap: float = 0.5
+    network: Network,
+    image: Tensor,
+    window: tuple[int, ...],
+    *,
+    blend: str = "gaussian",
+    overlap: float = 0.5,
+    fill: float = 0.0,
 ) -> Tensor:
     """(C, *S) in 0..1 -> logits (K, *S). window: sides in voxels; overlap: share of them that neighbours have in common.
 
-    An image smaller than the window is padded with 0, behind its end or, by MONAI, on both sides, and cut out again.
+    An image smaller than the window is padded with `fill`, behind its end or, by MONAI, on both sides, and cut out again.
     SettingError: no such blend.
     """
     if blend not in BLENDS:
         raise unknown(blend, blend, BLENDS, "blend")
     if blend == "central":
-        return _pasted(network, image, window, overlap)
+        return _pasted(network, image, window, overlap, fill)
     from monai.inferers.utils import sliding_window_inference  # heavy: not at import
 
-    found = sliding_window_inference(image[None], window, 4, network, overlap=overlap, mode=blend)
+    found = sliding_window_inference(image[None], window, 4, network, overlap=overlap, mode=blend, cval=fill)
     assert isinstance(found, Tensor)
     return found[0]
 
 
-def _pasted(network: Network, image: Tensor, window: tuple[int, ...], overlap: float) -> Tensor:
+def _pasted(network: Network, image: Tensor, window: tuple[int, ...], overlap: float, fill: float) -> Tensor:
     shape = tuple(image.shape[1:])
     short = [max(0, side - have) for side, have in zip(window, shape, strict=True)]
-    padded = functional.pad(image, [n for side in reversed(short) for n in (0, side)])
+    padded = functional.pad(image, [n for side in reversed(short) for n in (0, side)], value=fill)
     whole = tuple(padded.shape[1:])
     common = tuple(int(side * overlap) for side in window)
     result: Tensor | None = None

@@ -18,6 +18,7 @@ from vesalius.errors import DataError
 from vesalius.progress import shower
 from vesalius.space.box import Box
 from vesalius.views.intensity import to_unit
+from vesalius.views.overlap import AIR
 
 Points = Mapping[str, Mapping[str, ArrayLike]]  # image id -> name -> voxel coordinates in the image as stored
 
@@ -59,6 +60,11 @@ class Subject:
     def image(self) -> Tensor:
         """(C, *S) float in 0..1."""
         return to_unit(torch.from_numpy(self.pixels), self.unit)
+
+    @property
+    def air(self) -> float:
+        """What stands for nothing, in 0..1, as pretraining pads with it: air where the unit is HU, else 0."""
+        return float(to_unit(torch.tensor(AIR), self.unit)) if self.unit == "HU" else 0.0
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from torch import Tensor
 class Backbone(Protocol):
     """Anything that turns (B, C, *S) in 0..1 into a list of (B, channels[i], *S_i) with S_i about S / strides[i].
 
-    A one-channel image may be given to a network of several input channels: it is repeated inside. Normalisation to
+    A one-channel image may be given to a network of several input channels: it is repeated inside (see `takes`). Normalisation to
     the network's mean and deviation happens inside too, so that weights carry their own instructions.
     """
 
@@ -22,6 +22,12 @@ class Backbone(Protocol):
     def __call__(self, x: Tensor, /) -> list[Tensor]:
         """(B, C, *S) -> [(B, C_i, *S_i), ...], finest first."""
         ...
+
+
+def takes(in_channels: int, channels: int) -> bool:
+    """Whether an image of so many channels is what a network of `in_channels` was made for: as many, or, of three, a grey
+    one, which is its own red, green and blue. One modality alone is not four."""
+    return channels == in_channels or (channels == 1 and in_channels == 3)
 
 
 def pool(pyramid: list[Tensor]) -> Tensor:
