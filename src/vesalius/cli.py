@@ -147,6 +147,13 @@ def evaluate(words: Words) -> None:
     _call(evaluate_command, words, "evaluate")
 
 
+def find(words: Words) -> None:
+    """point at a place in one image, see it in the others: landmarks by an encoder's vectors, with heat maps"""
+    from vesalius.anatomy.find import find_command
+
+    _call(find_command, words, "find")
+
+
 def predict(words: Words) -> None:
     """RUN INPUT OUT: masks of images (PNG) or volumes (NIfTI) from a network that evaluate --save kept"""
     from vesalius.evaluate.predict import predict_command
@@ -217,6 +224,7 @@ COMMANDS: dict[str, Callable[[Words], None]] = {
     "embed": embed,
     "anatomy": anatomy,
     "evaluate": evaluate,
+    "find": find,
     "predict": predict,
     "export": export,
     "import": import_weights,
