@@ -39,7 +39,9 @@ def test_a_volume_smaller_than_the_patch_is_padded_and_the_padding_is_no_body():
 
 
 def test_a_feature_pyramid_gets_a_head_and_a_way_down_a_way_up():
-    names = {name: type(built(zoo.build(name, 3, 1), 2, SMALL, 0)).__name__ for name in ("fpn4x2", "unet4x2", "resnet18")}
+    names = {
+        name: type(built(zoo.build(name, 3, 1), 2, SMALL, 0)).__name__ for name in ("fpn4x2", "unet4x2", "resnet18")
+    }
     assert names == {"fpn4x2": "WithHead", "unet4x2": "UNet", "resnet18": "UNet"}
     assert not built(zoo.build("unet4x2", 3, 1), 2, replace(SMALL, skips=False), 0).skips
     with pytest.raises(SettingError, match="no skips"):
@@ -63,6 +65,16 @@ def test_a_probe_leaves_the_encoder_and_a_fine_tuning_the_one_it_was_given(head)
         own = outcome.network.backbone.state_dict()
         assert all(torch.equal(own[name], value) for name, value in before.items()) is (frozen == 1.0)
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_where_there_is_no_body_nothing_is_found_of_any_class():
+    subject = volume(0)
+    network = built(zoo.build("fpn4x2", 3, 1), 3, SMALL, 0)
+    empty = replace(subject, inside=np.zeros_like(subject.inside))
+    found, whole = patches.predict(network, [empty, replace(subject, inside=None)], SMALL)
+    assert found.shape == (3, 20, 24, 18)
+    assert not found.any()  # methods, vox2vec oracle 6
+    assert (whole > 0).all()
 
 
 def test_it_learns_to_find_the_ball_in_volumes_never_seen():

@@ -2,7 +2,10 @@ import math
 
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import cross_entropy, normalize
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vesalius.errors import SettingError
 from vesalius.losses import info_nce
@@ -21,6 +24,26 @@ def pairs(n, d=16, noise=0.3, dtype=torch.float32, seed=0):
     draw = torch.Generator().manual_seed(seed)
     first, second = torch.randn(n, d, generator=draw, dtype=dtype), torch.randn(n, d, generator=draw, dtype=dtype)
     return tuple(normalize(x, dim=1).requires_grad_() for x in (first, first + noise * second))
+
+
+class Largest(TorchDispatchMode):
+    """How many bytes lie behind the largest tensor that any operation gave, forward or backward."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        sizes = (x.untyped_storage().nbytes() for x in tree_leaves(found) if isinstance(x, torch.Tensor))
+        self.bytes = max(self.bytes, *sizes, 0)
+        return found
+
+
+def room(loss, n, d):
+    """Elements of the largest tensor of a step on n pairs, and of all that the forward pass keeps for the backward one."""
+    z, kept = pairs(n, d), []
+    with Largest() as largest, saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        loss(*z, 0.1).backward()
+    return largest.bytes // 4, sum(kept)
 
 
 def difference(ours, exact):
@@ -72,6 +95,31 @@ def test_a_loss_near_zero_keeps_its_gradient_in_single_precision():
     ours, slow = nt_xent(*z, 0.05), full(*exact, 0.05)
     assert slow < 1e-3
     assert difference(torch.autograd.grad(ours, z), torch.autograd.grad(slow, exact)) < 1e-5
+
+
+def test_no_tensor_grows_with_the_square_of_the_pairs():
+    d = 16
+    small, large = (room(nt_xent, n, d) for n in (3000, 6000))
+    assert large[0] <= 2 * small[0] < 2 * 64 * 6000 * d < 6000**2  # the whole matrix of the smaller one
+    assert [small[1], large[1]] == [6000 * d, 12_000 * d]
+    assert room(full, 500, d)[0] == 1000**2
+
+
+def test_equals_the_whole_matrix_at_ten_thousand_pairs_where_it_is_looked_at():
+    """The textbook gradient, (p_ij + p_ji) z_j summed over j less twice the other of the pair, of rows from both views."""
+    n, tau = 10_000, 0.1
+    z = pairs(n)
+    loss = nt_xent(*z, tau)
+    ours = torch.cat(torch.autograd.grad(loss, z))
+    every = torch.cat([x.detach() for x in z])
+    partner = every.roll(n, 0)
+    mass = torch.cat([(part @ every.T / tau).exp_().sum(1) for part in every.split(50)]) - math.exp(1 / tau)
+    rows = torch.tensor([0, 1, 1023, 1024, 5000, 9999, 10_000, 13_333, 19_999])
+    p = (every[rows] @ every.T / tau).exp()
+    p = (p / mass[rows, None] + p / mass).scatter(1, rows[:, None], 0)
+    exact = (p @ every - 2 * partner[rows]) / (2 * n * tau)
+    torch.testing.assert_close(loss, (mass.log() - (every * partner).sum(1) / tau).mean(), rtol=1e-4, atol=0)
+    assert difference([ours[rows]], [exact]) < 1e-4
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 13])

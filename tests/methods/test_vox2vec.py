@@ -1,5 +1,6 @@
 """vox2vec: its loss where the vectors are known, what it reads of a volume, and that it learns and repeats itself."""
 
+import copy
 from dataclasses import replace
 from math import exp, log
 from types import SimpleNamespace
@@ -16,10 +17,14 @@ from vesalius.data.datasets import open_dataset
 from vesalius.errors import DataError, SettingError
 from vesalius.methods import vox2vec
 from vesalius.methods.step import Progress
+from vesalius.models.norm import GroupedBatchNorm
 from vesalius.train.batches import collate
 from vesalius.train.run import configure
 
 SMALL = vox2vec.Config(patch=(16, 16, 12), voxels=40)
+STILL = replace(  # no draw changes a value: a deviation of 0.1 voxels reaches no neighbour
+    SMALL, blur=(0, 0), sharpen_blur=(0.1, 0.1), sharpen=(0, 0), noise=(0, 0), low=(-1350, -1350), high=(1000, 1000)
+)
 NOW = Progress(0, 0, 10, 0, 1, 0, logging=True)
 
 
@@ -50,6 +55,13 @@ def phantom() -> list[MemoryScan]:
     data = open_dataset("phantom:?bodies=2&voxel=12&ndim=3")
     scans = [data.read(id) for id in data.ids[:2]]
     return [MemoryScan(s.image, i, "HU", body_mask(s.image[0])) for i, s in enumerate(scans)]
+
+
+def coded(index: int) -> MemoryScan:
+    """Its channels hold the coordinates and the scan's number, as HU; some of it is body."""
+    shape = (24, 20, 17)
+    image = np.stack([*np.indices(shape), np.full(shape, index)]).astype(np.int16)
+    return MemoryScan(image, index, "HU", generator(index).random(shape) < 0.6)
 
 
 def views(scans: list[MemoryScan], config: vox2vec.Config, seed: int) -> dict[str, torch.Tensor]:
@@ -108,6 +120,46 @@ def test_it_learns_and_the_same_seed_gives_the_same_losses(phantom: list[MemoryS
     assert losses(phantom, 3) == first[:3]
 
 
+def test_from_the_scan_to_the_device_each_view_keeps_its_own_voxels() -> None:
+    scans, config = [coded(i) for i in range(3)], replace(STILL, patch=(12, 10, 8), pairs_per_volume=2)
+    batch = views(scans, config, 0)
+    true = torch.arange(40) < batch["count"][:, None]
+    pair, _ = true.nonzero().T
+    found, corners = [], []
+    for x, v in (("x1", "v1"), ("x2", "v2")):
+        hu = (batch[x] * 2350 - 1350).round().int().movedim(1, -1)
+        own, corner = batch[v][true], hu[:, 0, 0, 0, :3]
+        found.append(hu[pair, *own.long().unbind(1)])
+        corners.append(corner)
+        assert torch.equal(own + corner[pair], found[-1][:, :3])
+    assert torch.equal(*found)  # methods, oracle 4
+    assert (corners[0] != corners[1]).any()  # so the other view's voxels would not do
+    assert torch.equal(found[0][:, 3], torch.arange(3).repeat_interleave(2)[pair])
+    assert all(scans[i].body()[x, y, z] for x, y, z, i in found[0].tolist())
+
+
+def test_a_group_is_a_run_of_pairs_and_the_projectors_is_all_voxels(phantom: list[MemoryScan]) -> None:
+    plain, batch = vox2vec.Method(zoo.build("fpn4x2", 3, 1), SMALL), views([*phantom, *phantom], SMALL, 0)
+    grouped = vox2vec.Method(copy.deepcopy(plain.backbone), replace(SMALL, groups=2))
+    x, v = batch["x1"], batch["v1"]
+    halves = [plain.vectors(x[half], v[half]) for half in (slice(2), slice(2, 4))]
+    assert torch.equal(grouped.vectors(x, v), torch.cat(halves))
+    assert not torch.equal(plain.vectors(x, v), torch.cat(halves))
+    assert not any(isinstance(m, GroupedBatchNorm) for m in (*plain.modules(), *grouped.projector.modules()))
+
+
+def test_groups_that_do_not_fit_are_refused_and_one_may_be_one_pair() -> None:
+    method = vox2vec.Method(zoo.build("fpn4x2", 3, 1), SMALL)
+    method.check(1, 1)
+    method.config = replace(SMALL, groups=2)
+    method.check(4, 2)
+    for batch, processes in ((2, 2), (5, 1), (6, 3)):
+        with pytest.raises(SettingError, match="2 batch norm groups"):
+            method.check(batch, processes)
+    method.config = replace(SMALL, groups=2, pairs_per_volume=10)
+    method.check(1, 1)
+
+
 def test_pairs_of_one_volume_are_as_many_samples(phantom: list[MemoryScan]) -> None:
     config = replace(SMALL, pairs_per_volume=3)
     batch = views(phantom, config, 0)
@@ -117,8 +169,9 @@ def test_pairs_of_one_volume_are_as_many_samples(phantom: list[MemoryScan]) -> N
 
 
 def test_defaults_of_the_run_are_the_papers_unless_told_otherwise() -> None:
-    run = configure("vox2vec", {"batch": 4, "optim": {"lr": 1e-3}})
+    run = configure("vox2vec", {"batch": 4, "optim": {"lr": 1e-3}, "method": {"voxels": 1024}})
     assert (run.backbone, run.ndim, run.spacing, run.body, run.batch) == ("fpn", 3, (1, 1, 2), True, 4)
+    assert (run.method.groups, run.method.least_filled) == (1, 0.25)  # as in runs saved before there was a choice
     optim = run.optim
     assert (optim.kind, optim.lr, optim.weight_decay, optim.schedule, optim.clip) == ("adamw", 1e-3, 0, "constant", 1)
 
@@ -128,6 +181,10 @@ def test_what_cannot_be_used_is_refused_and_padding_is_said(phantom: list[Memory
     vox2vec.check_scan((40, 50, 8), config)
     with pytest.raises(DataError, match=r"Lower method\.patch"):
         vox2vec.check_scan((31, 50, 8), config)
+    whole = replace(config, least_filled=1)  # the reference code's
+    vox2vec.check_scan((128, 130, 32), whole)
+    with pytest.raises(DataError, match="less than 100% of a side"):
+        vox2vec.check_scan((128, 127, 32), whole)
     with pytest.raises(SettingError, match=r"method\.patch"):
         vox2vec.Method(zoo.build("fpn4x2", 3, 1), replace(config, patch=(32, 32)))
     with pytest.raises(SettingError, match="overlap"):

@@ -1,4 +1,4 @@
-"""Two processes equal one: the same loss, bank and weights, and the bank identical on both.
+"""Two processes equal one: the same loss, bank, weights and batch-norm statistics.
 
 In fp64, because a random ResNet with batch norm is chaotic: in fp32, weights that differ by one part in ten million already
 give gradients that differ by one in five hundred (measured), whatever the number of processes.
@@ -17,10 +17,14 @@ from safetensors.torch import load_file
 SHARED = "--holdout 0 --threads 1 --workers 0 --log-steps 1 --precision fp64 --optim.lr 0.001 --device cpu".split()
 ADAM = "--backbone resnet18 --size 96 --batch 16 --epochs 3 --max-steps 3 --method.size 64 --method.bank 32 --method.levels 2"
 PCRLV2 = "--backbone unet4x3 --size 64 --batch 8 --epochs 1 --method.size 32 --method.small-size 8 --method.small 1"
+VOX2VEC = "--backbone fpn4x2 --batch 4 --max-steps 3 --method.patch 12 12 8 --method.pairs-per-volume 2"
+BODIES = "phantom:?bodies=8&voxel=12&ndim=3"
 CASES = {
     "adam, 1 group": ("adam", "phantom:?bodies=24&size=96", f"{ADAM} --method.groups 1"),
     "adam, 2 groups": ("adam", "phantom:?bodies=24&size=96", f"{ADAM} --method.groups 2"),
     "pcrlv2": ("pcrlv2", "phantom:?bodies=24&size=64", f"{PCRLV2} --method.groups 2"),  # heads of undrawn scales idle
+    "vox2vec, 1 group": ("vox2vec", BODIES, f"{VOX2VEC} --checkpointing"),  # statistics in the backward pass too
+    "vox2vec, 2 groups": ("vox2vec", BODIES, f"{VOX2VEC} --method.groups 2"),
 }
 
 

@@ -17,9 +17,21 @@ DIFFERENCES between the paper and the reference code (neuro-ml/vox2vec), and wha
   * Paper: n = 10 different volumes, m = 1000. Code: 10 pairs of patches from one volume, at most 1024 voxels each. The
     paper's is the default, since negatives across bodies define the method; the code's is pairs_per_volume 10, voxels 1024,
     and a batch of 1.
-  * The paper's loss is a sum over voxels and views, the code's their mean; the mean, so that the rate does not depend on m.
+  * The paper's loss is a sum over voxels and views, the code's their mean; the mean, so that the norm at which gradients are
+    clipped does not depend on m. No option: but for that, Adam's steps are the same.
   * The code's comments speak of rescaling and rotation; neither it nor the paper does any, and neither is done here.
-  * The code drops volumes that are smaller than the patch; here they are padded down to a quarter of it, and an alarm says so.
+  * Paper and code: voxels of 1 x 1 x 2 mm. Here coarser ones stay as they are, since interpolation adds no detail, unless
+    `--upsample` is set. Finer ones are averaged under a triangle as wide as the new voxel, so that nothing aliases (code:
+    plain linear interpolation). No option: prepared volumes are shared by all methods.
+  * The code drops volumes that are smaller than the patch: `least_filled` 1. Here those with a quarter of it or more along
+    each side are padded with air, and an alarm says so.
+  * Paper and code: one GPU. On several processes, loss and batch norm are of all their volumes, as on one (`groups`).
+  * The code is in fp32. Here bf16 where the machine is fast at it, unless `--precision fp32` is set.
+  * A tenth of the patients is held out, and the encoder of their least loss is kept; the paper's is that of batch 100,000:
+    `--holdout 0`, or stage0.safetensors.
+  * Heads are probed beside only where masks are given (`--probe.data`). Fine-tuning is under the paper's non-linear head
+    (code: `--head linear`) and at its rates (the code's ramp is broken); Dice is within the body: evaluate/patches.py.
+  * The paper's vox2vec-UNet was not released; here it is `--backbone fpn-finest`.
   * The pyramid may be any backbone's. In 2-D (no reference) a patch has the first two sides of `patch`, and an image in 0..1
     is augmented as if it spanned the widest window; without a body mask every pixel is body.
 """
@@ -38,14 +50,15 @@ from vesalius.errors import DataError, SettingError
 from vesalius.losses.collapse import effective_rank, spread
 from vesalius.losses.info_nce import LEAST_TAU, nt_xent
 from vesalius.methods.step import Progress, Step
-from vesalius.models import ranks
+from vesalius.models import norm, ranks
 from vesalius.models.voxels import Projector, at_voxels
-from vesalius.settings import ascending, least
+from vesalius.settings import ascending, least, within
 from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.hounsfield import BlurOrSharpen, InHounsfield, Noise, Window
 from vesalius.views.overlap import overlapping_pair
 
-# Of the run: P, n = 10, 100K batches, Adam without decay at a constant rate, body at 1 x 1 x 2 mm; C, the clipped norm.
+# Of the run: P, n = 10, 100K batches, Adam without decay at a constant rate; C, the clipped norm, and the body at voxels of
+# 1 x 1 x 2 mm, to which coarser ones come by --upsample alone.
 DEFAULTS: dict[str, Any] = {
     "backbone": "fpn",
     "ndim": 3,
@@ -76,15 +89,18 @@ class Config:
     high: tuple[float, float] = (300.0, 1000.0)  # HU that becomes 1; its greatest is also the 1 of images in 0..1: C
     width: int = 128  # of z: C
     temperature: float = 0.1  # tau: C
+    least_filled: float = 0.25  # of each of a patch's sides, by a volume; smaller ones are set aside: ours; C 1
+    groups: int = 1  # batch-norm groups of the global batch in the pyramid: C, one GPU
 
     stages = 1
 
     def __post_init__(self) -> None:
         least(self, LEAST_SIDE, "patch", where="method.")
-        least(self, 1, "voxels", "pairs_per_volume", "width", where="method.")
+        least(self, 1, "voxels", "pairs_per_volume", "width", "groups", where="method.")
         least(self, LEAST_TAU, "temperature", where="method.")
         least(self, 0, "blur", "sharpen", "noise", where="method.")
         least(self, 0.1, "sharpen_blur", where="method.")
+        within(self, 0, 1, "least_filled", where="method.")
         ascending(self, "blur", "sharpen_blur", "sharpen", "noise", "low", "high", where="method.")
         if self.low[1] >= self.high[0]:
             raise SettingError("settings method.low and method.high overlap", remedy="Windows go from low to high HU.")
@@ -122,7 +138,12 @@ def augment(batch: Mapping[str, Tensor], config: Config, stage: int) -> dict[str
 
 
 class Method(nn.Module):
-    """A pyramid, and a projector on its voxels' vectors."""
+    """A pyramid, and a projector on its voxels' vectors.
+
+    A batch-norm group is an equal run of the global batch's pairs, the pairs of a volume in a row, and sees one view at a
+    time: x1 and x2 are two forward passes. The projector always has one group, the voxels of all pairs: pairs share unequal
+    numbers of them, and all are negatives of one another.
+    """
 
     negatives_in_batch = True
 
@@ -134,6 +155,8 @@ class Method(nn.Module):
         self.config = config
         self.backbone = backbone
         self.projector = Projector(sum(backbone.channels), config.width)
+        norm.convert(self.backbone, config.groups)
+        norm.convert(self.projector, 1)
 
     @property
     def encoder(self) -> nn.Module:
@@ -162,10 +185,12 @@ class Method(nn.Module):
         """Nothing follows: there is one network, and no bank."""
 
     def check(self, batch: int, processes: int) -> None:
-        """SettingError, before any work, where batch norm would see one cell alone at the coarsest level."""
+        """SettingError, before any work: batch-norm groups that do not fit, or one cell alone at the coarsest level."""
         patch, coarsest = self.config.patch[: self.backbone.ndim], max(self.backbone.strides)
-        cells = batch // processes * self.config.pairs_per_volume * prod(-(-side // coarsest) for side in patch)
-        if cells < 2:
+        pairs = batch * self.config.pairs_per_volume
+        if self.config.groups > 1:  # one may be a single pair, of many cells
+            norm.check(self.config.groups, pairs // processes, processes)
+        if pairs * prod(-(-side // coarsest) for side in patch) < 2:
             reason = f"a batch has one cell at the coarsest level, whose stride is {coarsest} voxels"
             raise SettingError(reason, remedy="Raise batch or method.patch, or take a backbone of fewer levels.")
 
@@ -177,12 +202,12 @@ def nearest_match(z1: Tensor, z2: Tensor) -> Tensor:
 
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
-    """DataError, before any work, where a side of the image is below a quarter of the patch's: the rest would be padding."""
-    patch = config.patch[: len(shape)]
-    if any(4 * side < whole for side, whole in zip(shape, patch, strict=False)):
+    """DataError, before any work, where an image fills less than `least_filled` of a side: the rest would be padding."""
+    patch, share = config.patch[: len(shape)], config.least_filled
+    if any(side < share * whole for side, whole in zip(shape, patch, strict=False)):
         sides, asked = (" x ".join(map(str, numbers)) for numbers in (shape, patch))
         remedy = "Lower method.patch, or leave the image out."
-        raise DataError(f"{sides} voxels fill less than a quarter of a patch of {asked}", remedy=remedy)
+        raise DataError(f"{sides} voxels fill less than {share:.0%} of a side of a patch of {asked}", remedy=remedy)
 
 
 def remark(shapes: Sequence[tuple[int, ...]], config: Config) -> str:

@@ -1,7 +1,9 @@
 """vox2vec and PCRLv2 on 260 MR crops round the hippocampus, at 1 mm: a pyramid of width 8, a U-Net of width 16.
 
-Command: vesalius run hippocampus_small --only vox2vec (then pcrlv2); a run that was stopped goes on.
-Data: Medical Segmentation Decathlon, task 4 (CC BY-SA 4.0), its training images without their labels.
+Command: vesalius run hippocampus_small --only vox2vec_0 (to vox2vec_4, then pcrlv2_0 to pcrlv2_4); a run that was stopped
+goes on.
+Data: Medical Segmentation Decathlon, task 4 (CC BY-SA 4.0), its images without their labels: of each of five folds those that
+are not its test, so that no encoder is tested on images that it has seen.
 Time, hardware, loss curves: recipes/results/hippocampus_small.*.
 The papers' numbers: none. Both pretrain on CT alone; of the Decathlon vox2vec uses the tasks on CT.
 """
@@ -12,14 +14,15 @@ from typing import Any
 from vesalius.recipes import chosen, pcrlv2_ct_small, variants
 
 NAME = Path(__file__).stem
-DATA = "msd:{}/mr_hippocampus/Task04_Hippocampus"
+FOLDS = 5
+DATA = f"msd:{{}}/mr_hippocampus/Task04_Hippocampus?folds={FOLDS}&fold={{}}"
 SHARED: dict[str, Any] = {
     "spacing": (1.0, 1.0, 1.0),
     "batch": 10,
-    "epochs": 40,  # of 24 steps
+    "epochs": 25,  # of 19 steps
     "holdout": 0.05,
     "workers": 0,
-    "log_steps": 24,
+    "log_steps": 19,
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "vox2vec": {
@@ -43,23 +46,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
         },
     },
 }
-RUNS: variants.Variants = {name: (name, {}) for name in SETTINGS}
+RUNS: variants.Variants = {f"{method}_{fold}": (method, {}) for method in SETTINGS for fold in range(FOLDS)}
 
 
-def encoders(out: str | Path) -> dict[str, str | Path]:
-    """Name of a run -> its folder in `out`, which knows the patients of pretraining."""
-    return {name: Path(out) / name for name in RUNS}
+def encoders(out: str | Path, fold: int) -> dict[str, str | Path]:
+    """Name of a method -> its folder in `out`, which knows the patients of pretraining."""
+    return {method: Path(out) / f"{method}_{fold}" for method in SETTINGS}
 
 
 def main(
     data: str = "../shared/data", out: str = f"runs/{NAME}", only: str = "", threads: int = 2, record: str = ""
 ) -> None:
-    """Pretrain the two, or go on with them.
+    """Pretrain the ten, or go on with them.
 
     Args:
         data: folder that holds mr_hippocampus
         out: folder of the runs
-        only: vox2vec or pcrlv2
+        only: one of them, such as vox2vec_0
         threads: of each run
         record: root of a checkout: write the finished runs' numbers into it, and train nothing
     """
@@ -67,5 +70,8 @@ def main(
         variants.write_down(RUNS, Path(out), Path(record), NAME, "msd, task 4", weights=())
         return
     for name in chosen(RUNS, only):
-        own = {**SHARED, **SETTINGS[name], "threads": threads}
-        variants.pretrain(RUNS, [DATA.format(data)], Path(out), own, own.pop("method"), name)
+        method, _, fold = name.partition("_")
+        own = {**SHARED, **SETTINGS[method], "threads": threads}
+        variants.pretrain(
+            RUNS, [f"{DATA.format(data, fold)}&only=train,valid"], Path(out), own, own.pop("method"), name
+        )

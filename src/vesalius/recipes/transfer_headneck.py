@@ -41,7 +41,7 @@ def studies(data: str, vox2vec: str, pcrlv2: str) -> transfer.Studies:
     tuned = {"vox2vec-UNet": unet, "scratch vox2vec-UNet": f"scratch:{unet}"}
     return {
         **own,
-        "finetune_unet": (tuned, replace(finetune, plan=Plan(draws=2))),
+        "finetune_unet": (tuned, replace(finetune, plan=Plan(draws=1))),
         **{f"{name}_pcrlv2": study for name, study in others.items()},
     }
 
@@ -69,7 +69,7 @@ def _studies(
         "nonlinear": (frozen, replace(nonlinear, plan=Plan(draws=2))),
         "linear_few": (one, replace(linear, plan=few)),
         "nonlinear_few": (one, replace(nonlinear, plan=few)),
-        "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=2))),
+        "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=1))),
     }
 
 

@@ -1,8 +1,8 @@
 """Anterior and posterior hippocampus, five folds: vox2vec's and PCRLv2's pyramids probed and fine-tuned, and from scratch.
 
 Command: vesalius run hippocampus_small, then vesalius run transfer_hippocampus. Hours: see recipes/results.
-Data: Medical Segmentation Decathlon, task 4: 260 patients, each tested on once. The encoders were pretrained on the images of
-all of them, without labels: those of a fold's test, too, as every row says.
+Data: Medical Segmentation Decathlon, task 4: 260 patients, each tested on once, by encoders that were pretrained on the other
+folds' images.
 The papers' numbers: none for this task.
 """
 
@@ -25,20 +25,20 @@ BLANK = {"vox2vec": ("random", "scratch"), "pcrlv2": ("random U-Net", "scratch U
 
 
 def studies(data: str, encoders: str) -> transfer.Studies:
-    """Heads on frozen pyramids, beside those of random weights; fine-tuning, beside from scratch."""
-    runs = hippocampus_small.encoders(encoders)
-    source = hippocampus_small.DATA.format(Path(data).resolve())
-    linear = Study(source, "linear", plan=Plan(draws=1, folds=5), settings=LINEAR, allow_leak=True)
-
-    def beside(which: int) -> Mapping[str, str | Path]:
-        blank = {BLANK[name][which]: f"{('random', 'scratch')[which]}:{run}" for name, run in runs.items()}
-        return {**runs, **blank}
-
-    return {
-        "linear": (beside(0), linear),
-        "nonlinear": (beside(0), replace(linear, protocol="nonlinear", settings=NONLINEAR)),
-        "finetune": (beside(1), replace(linear, protocol="finetune", settings=TUNED)),
-    }
+    """Of each fold heads on frozen pyramids, beside those of random weights; fine-tuning, beside from scratch."""
+    found: dict[str, tuple[Mapping[str, str | Path], Study]] = {}
+    for fold in range(hippocampus_small.FOLDS):
+        runs = hippocampus_small.encoders(encoders, fold)
+        source = hippocampus_small.DATA.format(Path(data).resolve(), fold)
+        linear = Study(source, "linear", plan=Plan(draws=1), settings=LINEAR)
+        random, scratch = (
+            {**runs, **{BLANK[name][i]: f"{word}:{run}" for name, run in runs.items()}}
+            for i, word in enumerate(("random", "scratch"))
+        )
+        found[f"linear_{fold}"] = random, linear
+        found[f"nonlinear_{fold}"] = random, replace(linear, protocol="nonlinear", settings=NONLINEAR)
+        found[f"finetune_{fold}"] = scratch, replace(linear, protocol="finetune", settings=TUNED)
+    return found
 
 
 def main(
@@ -54,7 +54,7 @@ def main(
         data: folder that holds mr_hippocampus
         encoders: folder of hippocampus_small's runs
         out: folder of the rows
-        only: one of linear, nonlinear, finetune
+        only: one of linear, nonlinear, finetune, with the fold, such as linear_0
         record: root of a checkout: write the rows into it, and measure nothing
     """
     transfer.run(studies(data, encoders), out, only, record, NAME)
