@@ -106,10 +106,25 @@ def test_a_modality_that_is_absent_or_elsewhere_is_an_error(tmp_path: Path, root
     save(flair, mr(99), LPS + np.eye(4, k=3))
     with pytest.raises(DataError, match=r"_flair\.nii\.gz: lies elsewhere"):
         opened("brats18", root).read(FIRST)
-    flair.unlink()
-    with pytest.raises(DataError, match=rf"no flair of {FIRST}"):
-        opened("brats18", root)
     shutil.copy(root / "HGG" / FIRST / f"{FIRST}_t1.nii.gz", flair)
     shutil.copy(flair, root / "LGG" / flair.name)
     with pytest.raises(DataError, match=rf"has {FIRST}_flair twice"):
+        opened("brats18", root)
+
+
+def test_a_patient_who_lacks_a_modality_is_left_out_and_noted(tmp_path: Path, roots: dict[str, Path]) -> None:
+    root = shutil.copytree(roots["brats18"], tmp_path / "root")
+    assert opened("brats18", root).notes == ()
+    for path in root.glob(f"HGG/{FIRST}/*_flair.nii.gz"):
+        path.unlink()
+    data = opened("brats18", root)
+    assert set(opened("brats18", roots["brats18"]).ids) - set(data.ids) == {FIRST}
+    assert FIRST not in data.maps
+    assert data.notes == (f"1 patients are left out, who lack a modality: {FIRST} (no flair).",)
+    (root / "list.txt").write_text(FIRST)
+    with pytest.raises(DataError, match=rf"list\.txt: names '{FIRST}', which is not here"):
+        opened("brats18", root, "?train_list=list.txt").splits()
+    for path in root.rglob("*_t2.nii.gz"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"no patient has all four modalities; no t2 of Brats18_2013_0_1\. Complete"):
         opened("brats18", root)

@@ -65,6 +65,8 @@ def test_draws_and_folds_do_not_depend_on_how_images_and_patients_are_hashed():
         pool = [replace(one, id=hashed(one.id, salt), patient=hashed(one.patient, salt)) for one in POOL]
         at = {one.id: i for i, one in enumerate(pool)}
         drawn.append([one.own for one in repeats(pool, plan)])
-        places.append([[[at[one.id] for one in part] for part in parts] for _, *parts in cohorts(pool, [], Plan(folds=3))])
+        places.append(
+            [[[at[one.id] for one in part] for part in parts] for _, *parts in cohorts(pool, [], Plan(folds=3))]
+        )
     assert drawn[0] == drawn[1] == drawn[2]
     assert places[0] == places[1] == places[2]

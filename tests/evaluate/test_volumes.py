@@ -68,5 +68,6 @@ def test_folds_of_the_data_set_gather_in_one_folder_and_other_data_does_not(
     rows = results.read(tmp_path / "o" / results.FILE)
     assert {row.fold for row in rows} == {0, 1}
     patients = [{row.patient for row in rows if row.fold == fold and row.patient} for fold in (0, 1)]
-    assert patients[0] and patients[1] and not patients[0] & patients[1]
+    assert all(patients)
+    assert not patients[0] & patients[1]
     assert "with another data" in vesalius(*words, "--data", f"msd:{root}?fold=0&folds=2").error

@@ -1,14 +1,20 @@
 """PCRLv2: its size, its loss where it is known and written out, its scales and ablations; that it learns and repeats."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import vesalius
 from fakes.memory import MemoryScan
+from fakes.pictures import radiograph
+from fakes.volumes import ct, save
 from vesalius import zoo
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
@@ -250,11 +256,30 @@ def test_images_that_cannot_be_used_are_refused_and_short_ones_are_said() -> Non
         pcrlv2.check_scan((16, 15, 8), pcrlv2.Config())
     with pytest.raises(DataError, match="arbitrary scale"):
         pcrlv2.crops(generator(0), SimpleNamespace(unit="arbitrary", path="some.b2nd"), SMALL, 0)
-    air = MemoryScan(np.full((1, 24, 24, 24), -1000, np.int16), 0, "HU")
-    with pytest.raises(DataError, match="air"):
-        pcrlv2.crops(generator(0), air, SMALL, 0)
     log = method(3)(views(3, replace(SMALL, sizes=((32, 32, 24),))), STEP).log
     assert log["clamped"] == pytest.approx(1 - (24 / 32) ** 2)
     assert any("clamped" in text for text in pcrlv2.alarms({"clamped": float(log["clamped"])}, SMALL))
     assert any("collapse" in text for text in pcrlv2.alarms({"effective_rank": 1.0}, SMALL))
     assert pcrlv2.alarms({"clamped": 0.0, "effective_rank": 5.0}, SMALL) == []
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_an_image_of_air_among_others_is_set_aside_by_name_and_the_run_ends(ndim: int, tmp_path: Path) -> None:
+    for number in range(5):
+        if ndim == 2:
+            image = radiograph(np.random.default_rng(number), (24, 24))
+            Image.fromarray(np.zeros_like(image) if number == 1 else image).save(tmp_path / f"{number}.png")
+        else:
+            image = ct(number, (16, 16, 16))
+            save(tmp_path / f"{number}.nii.gz", np.full_like(image, -1000) if number == 1 else image)
+    method = {name: getattr(SMALL, name) for name in ("size", "small_size", "patch", "small_patch", "small")}
+    method |= {"sizes": SMALL.sizes, "small_sizes": SMALL.small_sizes, "margin": (0, 0, 0), "swaps": 1, "groups": 1}
+    own = {"ndim": ndim, "in_channels": 1, "backbone": "unet4x2", "batch": 2, "epochs": 1, "threads": 1, "workers": 0}
+    own |= {"size": 24, "holdout": 0.0, "cache": str(tmp_path / "cache"), "device": "cpu", "method": method}
+    assert vesalius.pretrain("pcrlv2", str(tmp_path), out=tmp_path / "run", **own).exists()
+    (aside,) = json.loads((tmp_path / "run" / "set_aside.json").read_text())
+    assert Path(aside["file"]).name.startswith("1.")
+    assert "nothing but air" in aside["reason"]
+    own["method"] = {**method, "tissue": (0.0, 1.0)}  # for those who want it
+    assert vesalius.pretrain("pcrlv2", str(tmp_path), out=tmp_path / "all", **own).exists()
+    assert json.loads((tmp_path / "all" / "set_aside.json").read_text()) == []

@@ -1,8 +1,6 @@
 """Nested crops: overlap over the least, the law of one try after the other, small within large, air, short scans."""
 
-from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,19 +8,13 @@ from scipy.stats import chi2_contingency
 
 from fakes.memory import MemoryScan
 from vesalius.chance import generator
-from vesalius.errors import DataError
 from vesalius.space.box import Box
 from vesalius.views.crops import cut, hull
-from vesalius.views.nested import MultiCrop, SubCrops, nested_crops, tissue_share
+from vesalius.views.nested import MultiCrop, SubCrops, holds_tissue, nested_crops, tissue_share
 
 LUNG = (300, 280, 260)
 SMALL = SubCrops(((24, 24, 16), (16, 16, 16)), (5, 5, 2), 0.3, ((8, 8, 4), (6, 6, 6)))
 CASES = [((60, 50, 40), (16, 16, 16), (8, 8, 4)), ((60, 50), (16, 16), (8, 8))]
-
-
-@dataclass(frozen=True)
-class FileScan(MemoryScan):
-    path: Path = Path("scan.nii")
 
 
 def coded(shape: tuple[int, ...], unit: str = "HU") -> MemoryScan:
@@ -121,7 +113,7 @@ def test_a_scan_shorter_than_a_crop_is_clamped_and_said(shape: tuple[int, ...]) 
     assert (made["global_boxes"][:, 3:] <= shape).all()
 
 
-def test_crops_of_air_are_drawn_again_and_a_scan_of_air_is_named() -> None:
+def test_crops_of_air_are_drawn_again_and_a_scan_of_air_ends_nothing() -> None:
     rule, size = SubCrops(sizes=((16, 16, 16),), margin=(0, 0, 0)), ((16,) * 3, (8,) * 3)
     share = np.repeat([0.0, 0.1, 0.8], 25)[:, None, None]  # of tissue, along x
     image = np.where(generator(0).random((75, 24, 24)) < share, 40, -1000).astype(np.int16)[None]
@@ -132,14 +124,55 @@ def test_crops_of_air_are_drawn_again_and_a_scan_of_air_is_named() -> None:
         assert min(both) == pytest.approx(min(float(one["tissue"]) for one in made))
     nearest = nested_crops(generator(0), MemoryScan(image, unit="HU"), rule, *size, 1, (0.99, 1.0))
     assert 0.7 < float(nearest["tissue"]) < 0.99
-    empty = FileScan(np.full((1, 40, 40, 40), -1000, np.int16), unit="HU")
-    with pytest.raises(DataError, match=r"scan\.nii: holds nothing but air"):
-        nested_crops(generator(0), empty, rule, *size, tissue=(0.02, 1.0))
-    assert float(nested_crops(generator(0), empty, rule, *size)["tissue"]) == 0
+    empty = MemoryScan(np.full((1, 40, 40, 40), -1000, np.int16), unit="HU")
+    assert float(nested_crops(generator(0), empty, rule, *size, tissue=(0.02, 1.0))["tissue"]) == 0
     narrow = np.full((1, 200, 16, 16), -1000, np.int16)
     narrow[:, 0, 0, 0] = 40  # too little to be met by chance, and no reason to stop a run
     made = nested_crops(generator(0), MemoryScan(narrow, unit="HU"), rule, *size, tissue=(0.02, 1.0))
     assert float(made["tissue"]) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (20, 30, 16), (1, 1), (3, 1, 2)])
+def test_one_voxel_of_tissue_anywhere_is_found(shape: tuple[int, ...]) -> None:
+    unit, dtype, air, tissue = ("HU", np.int16, -1000, -150) if len(shape) == 3 else ("0..1", np.uint8, 12, 13)
+    image = np.full((2, *shape), air, dtype)
+    assert not holds_tissue(MemoryScan(image, unit=unit))
+    for place in ((0,) * len(shape), tuple(n // 2 for n in shape), tuple(n - 1 for n in shape)):
+        one = image.copy()
+        one[1, *place] = tissue
+        assert holds_tissue(MemoryScan(one, unit=unit))
+
+
+def test_where_the_middle_shows_tissue_the_rest_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[int, ...]] = []
+    scan, whole = MemoryScan(np.full((1, 64, 64, 64), 40, np.int16), unit="HU"), MemoryScan.read
+
+    def read(self: MemoryScan, box: Box) -> np.ndarray:
+        shapes.append(box.shape)
+        return whole(self, box)
+
+    monkeypatch.setattr(MemoryScan, "read", read)
+    assert holds_tissue(scan)
+    assert shapes == [(16, 16, 16)]
+
+
+def test_the_repaired_filter_for_lungs_rejects_what_the_reference_accepts() -> None:
+    """Of the reference: the sum over a view of 64 x 64 x 32 against 0.15 of the 96 x 96 x 96 voxels it was cut as."""
+    rule, size = SubCrops(sizes=((24, 24, 24),), margin=(0, 0, 0)), (16, 16, 8)  # a quarter of these
+    image = np.full((1, 64, 48, 48), 40, np.int16)  # soft tissue, and on one side of it
+    image[:, :36, 4:-4, 4:-4] = -850  # lung
+    scan = MemoryScan(image, unit="HU")
+    shares = {
+        tissue: [
+            tissue_share(view, "HU")
+            for i in range(6)
+            for view in nested_crops(generator(i), scan, rule, size, (8,) * 3, 0, tissue)["globals"]
+        ]
+        for tissue in ((0.0, 1.0), (0.0, 0.15))
+    }
+    assert all(share * np.prod(size) <= 0.15 * 24**3 for both in shares.values() for share in both)  # none is rejected
+    assert max(shares[0.0, 1.0]) > 0.9
+    assert max(shares[0.0, 0.15]) <= 0.15
 
 
 def test_tissue_counts_whole_and_air_right_below_it_half() -> None:

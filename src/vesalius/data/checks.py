@@ -20,6 +20,8 @@ TISSUE = (
     0.5  # share of `examine.soft_tissue` from which values are CT's, only shifted: CT has 0.8 to 0.95, MR below 0.2
 )
 
+OBLIQUE = 1.0  # degrees: over 300 mm that is 5 mm
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -119,6 +121,32 @@ def _not_hu(deep: Sequence[Looked], facts: Facts | None) -> Iterator[Finding]:
             f"{len(other):,} volumes are not in HU: right for MR, but CT must be; the files do not say which they are"
         )
         yield Finding("not HU", "note", text)
+
+
+def geometry(good: Sequence[Looked]) -> Iterator[Finding]:
+    """Volumes that do not say how they lie or how large their voxels are, and those that lie obliquely."""
+    deep = [image for image in good if len(image.shape) == 3]
+    lost = [image for image in deep if image.tilt is None]
+    sizeless = [image for image in deep if image.spacing is None]
+    oblique = [(image, image.tilt) for image in deep if image.tilt is not None and image.tilt > OBLIQUE]
+    if lost:
+        text = (
+            f"{len(lost):,} volumes do not say how they lie in the patient: their axes are taken for right, anterior and "
+            "superior, so left may be right. Convert them from DICOM anew, or write the affine into their headers"
+        )
+        yield Finding("orientation", "warning", text, tuple((i.id, "no orientation") for i in lost))
+    if sizeless:
+        text = (
+            f"{len(sizeless):,} volumes do not say how large their voxels are: with --spacing they will be set aside, "
+            "without it voxels are taken as they are. Write the spacing into their headers"
+        )
+        yield Finding("spacing", "warning", text, tuple((i.id, "no spacing") for i in sizeless))
+    if oblique:
+        text = (
+            f"{len(oblique):,} volumes lie obliquely, by more than {OBLIQUE:g} degree: axes are permuted and flipped, never "
+            "turned by less. Resample them to the patient's axes where that is too much"
+        )
+        yield Finding("oblique", "warning", text, tuple((i.id, f"{degrees:.1f} degrees") for i, degrees in oblique))
 
 
 def _sides(image: Looked) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vesalius.chance import generator
 from vesalius.data.datasets import OnDisk
+from vesalius.data.hounsfield import believed
 from vesalius.data.masks import read_volume_map, volume_labels
 from vesalius.data.scan import Array, Labels, Scan
 from vesalius.data.walk import image_files, stem
@@ -55,7 +56,9 @@ class Contoured(OnDisk):
 
     def named(self, scan: Scan, id: str) -> Scan:
         """A scan that a subclass read in its own way, with id, patient and what is known about it."""
-        return replace(scan, id=id, patient=self.patient(id), meta={**scan.meta, **self.meta(id)})
+        told = self.meta(id)
+        meta, unit = {**scan.meta, **told}, believed(scan, told)
+        return replace(scan, id=id, patient=self.patient(id), meta=meta, unit=unit)
 
     def labelled_first(self, **parts: Iterable[str]) -> dict[str, Ids]:
         """Parts that hold something, each with the volumes that have a label map; `unlabelled` holds all others."""

@@ -87,6 +87,7 @@ def inspect(
         *checks.copies(good, patient, splits),
         *checks.values(good),
         *checks.volumes(good, published),
+        *checks.geometry(good),
         *checks.inverted(good, published),
         *checks.patients(splits, patient),
         *checks.published(published, len(patient), len(per_patient)),

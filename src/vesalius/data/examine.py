@@ -6,8 +6,10 @@ import numpy as np
 
 from vesalius.data.datasets import Dataset
 from vesalius.data.duplicates import SIDE, thumbnail
+from vesalius.data.hounsfield import thinned, unpadded
 from vesalius.data.scan import Array, Scan, Unit
 from vesalius.errors import VesaliusError
+from vesalius.space import affine as space_affine
 
 POLARITY_RULE = (
     "in a frontal radiograph the middle (mediastinum, spine) is brighter than both lungs and the upper corners are "
@@ -21,6 +23,7 @@ class Looked:
 
     modality: as the file or the data set says; "" where neither does. tissue: `soft_tissue` of a volume that is not in HU.
     polarity: see POLARITY_RULE, in standard deviations; None where the rule does not apply.
+    tilt: of a volume, see `tilt`; None where it does not say how it lies.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Looked:
     tissue: float
     polarity: float | None
     thumbnail: Array
+    tilt: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def examine(dataset: Dataset, id: str) -> Looked | Unreadable:
         tissue=soft_tissue(image) if scan.ndim == 3 and scan.unit != "HU" else 0.0,
         polarity=polarity(small) if _is_radiograph(scan) else None,
         thumbnail=small,
+        tilt=None if scan.ndim != 3 or scan.affine is None else tilt(scan.affine),
     )
 
 
@@ -98,14 +103,21 @@ def polarity(small: Array) -> float:
 
 
 def soft_tissue(image: Array) -> float:
-    """Of voxels more than 500 above the least value, the share that is 860 to 1200 above it: 0..1.
+    """Of voxels more than 500 above the least value that is no padding, the share that is 860 to 1200 above it: 0..1.
 
     In CT whose values were stored with air at 0, or at 24 of -1024, that is fat and soft tissue, and most of the body.
     """
-    some = image[(slice(None), *(slice(None, None, 1 + side // 128) for side in image.shape[1:]))]
-    above = some.astype(np.float32) - np.float32(image.min())
+    some = unpadded(thinned(image)).astype(np.float32)
+    above = some - some.min(initial=np.inf)
     dense = above[above > 500]
     return float(((dense > 860) & (dense < 1200)).mean()) if dense.size else 0.0
+
+
+def tilt(affine: Array) -> float:
+    """Degrees between the axes of a volume and those of the patient that are nearest, the largest of three."""
+    order, _ = space_affine.orientation(affine)
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return float(np.degrees(np.arccos(min(1.0, min(abs(axes[i, a]) for i, a in enumerate(order))))))
 
 
 def _is_radiograph(scan: Scan) -> bool:

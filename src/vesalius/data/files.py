@@ -4,7 +4,7 @@ or a folder that is a DICOM series. Writes PNG.
 Units: uint8 and uint16 are "0..1" (value / largest value of the type), other types "arbitrary"; DICOM CT is "HU".
 Resolution tags of PNG, JPEG and TIFF describe print, not anatomy: spacing is None there. Transparency is dropped. Pillow
 reduces 16-bit colour in PNG and in compressed TIFF to 8 bits; every other type arrives as stored. Volumes whose format
-does not say so are in HU where they hold values near air (-500 or less), else "arbitrary".
+does not say so are in HU where their values lie as those of CT do (`hounsfield`), else "arbitrary".
 """
 
 import os

@@ -1,7 +1,8 @@
 """Reads NIfTI-1 and -2 (.nii, .nii.gz) into a Scan of (x, y, z) voxels with a RAS+ affine in mm, and writes NIfTI-1.
 
 The world is that of the sform, else of the qform; where a file has neither, its affine is None: nobody knows then which
-side is left. Values stay integers where their scale is one. Of the header, nothing but geometry and scale is kept.
+side is left. Sides of 0 mm are none: without an sform, spacing and affine are None then. Values stay integers where their
+scale is one. Of the header, nothing but geometry and scale is kept.
 """
 
 import gzip
@@ -37,7 +38,7 @@ def read_nifti(file: BinaryIO, path: Path, channels: bool = False) -> Scan:
         shape = _shape(header, path, channels)
         image = _scaled(_voxels(stream, head, header, path), *header.get_slope_inter())
         image = np.moveaxis(image.reshape((*shape[:3], -1), order="F"), -1, 0)
-        spacing, affine = _geometry(header)
+        spacing, affine = _geometry(header, head)
     return as_scan(path, image, spacing, affine)
 
 
@@ -56,16 +57,21 @@ def _truncated(path: Path) -> DataError:
 
 def _header(head: bytes, path: Path) -> Any:
     """The header, of either version and byte order. DataError where it makes no sense."""
-    version = 2 if head[4:8] == b"n+2\0" else 1
-    kind: Any = nibabel.Nifti2Header if version == 2 else nibabel.Nifti1Header
     try:
-        header = kind(head[: _SIZE[version]])
+        header = _parsed(head)
     except (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError):
         raise DataError("is a volume whose NIfTI header is broken", file=path, remedy=BROKEN) from None
     if not bytes(header["magic"]).startswith(b"n+"):
         remedy = "Convert the pair of .hdr and .img to one .nii or .nii.gz."
         raise DataError("is the header of a volume whose voxels are elsewhere", file=path, remedy=remedy)
     return header
+
+
+def _parsed(head: bytes, check: bool = True) -> Any:
+    """check: what makes no sense is an error, or mended: sides of 0 mm become 1."""
+    version = 2 if head[4:8] == b"n+2\0" else 1
+    kind: Any = nibabel.Nifti2Header if version == 2 else nibabel.Nifti1Header
+    return kind(head[: _SIZE[version]], check=check)
 
 
 def _shape(header: Any, path: Path, channels: bool) -> tuple[int, ...]:
@@ -101,12 +107,16 @@ def _scaled(raw: Array, slope: float | None, intercept: float | None) -> Array:
     return (raw.astype(np.int32) * int(slope) + int(intercept)).astype(kind)
 
 
-def _geometry(header: Any) -> tuple[tuple[float, ...], Array | None]:
-    """Spacing in mm and the affine, None where the header does not say how the volume lies."""
+def _geometry(header: Any, head: bytes) -> tuple[tuple[float, ...] | None, Array | None]:
+    """Spacing in mm and the affine, each None where the header does not say it."""
     mm = _MM.get(header.get_xyzt_units()[0], 1.0)
+    stored = _parsed(head, check=False)["pixdim"][1:4]  # before nibabel mends them
     spacing = tuple(mm * float(side) for side in header.get_zooms()[:3])
-    form = header.get_sform if header["sform_code"] else header.get_qform if header["qform_code"] else None
-    return spacing, None if form is None else np.diag((mm, mm, mm, 1.0)) @ form()
+    if header["sform_code"]:
+        return spacing, np.diag((mm, mm, mm, 1.0)) @ header.get_sform()
+    if not (np.isfinite(stored).all() and stored.all()):
+        return None, None
+    return spacing, np.diag((mm, mm, mm, 1.0)) @ header.get_qform() if header["qform_code"] else None
 
 
 def write_nifti(path: Path, array: Array, affine: Array | None) -> None:

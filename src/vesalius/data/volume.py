@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vesalius.data.hounsfield import looks_hounsfield
 from vesalius.data.pixels import BROKEN, refuse_not_finite
-from vesalius.data.scan import Array, Scan, Unit
+from vesalius.data.scan import Array, Scan
 from vesalius.errors import DataError
 from vesalius.space import affine as space_affine
 
 MAX_VOXELS = 2**30  # 1024 x 1024 x 1024; a header that claims more is taken for a decompression bomb
-NEAR_AIR = -500.0  # HU. Only CT in HU holds values down here: MR and stored CT values start at 0, scaled ones at -1
 SHEAR = 0.005  # cosine between two axes (0.3 degrees) beyond which they are not at right angles
 TO_RAS = np.diag((-1.0, -1.0, 1.0, 1.0))  # LPS mm, of DICOM and ITK, -> RAS+ mm
 
@@ -43,9 +43,10 @@ def refuse_affine(path: Path, affine: Array) -> None:
         raise DataError(reason, file=path, remedy=remedy)
 
 
-def as_scan(path: Path, image: Array, spacing: tuple[float, ...], affine: Array | None) -> Scan:
-    """(C, x, y, z) and its geometry as a Scan. Its unit is HU where there are values near air, else "arbitrary".
+def as_scan(path: Path, image: Array, spacing: tuple[float, ...] | None, affine: Array | None) -> Scan:
+    """(C, x, y, z) and its geometry as a Scan. Its unit is HU where its values look it (`hounsfield`), else "arbitrary".
 
+    spacing, affine: None where the file does not say; with an affine, the spacing is the affine's.
     DataError for values that are no real numbers, or not finite.
     """
     if image.dtype.kind not in "uif":
@@ -55,5 +56,4 @@ def as_scan(path: Path, image: Array, spacing: tuple[float, ...], affine: Array 
     if affine is not None:
         refuse_affine(path, affine)
         spacing = space_affine.spacing(affine)
-    unit: Unit = "HU" if image.min() <= NEAR_AIR else "arbitrary"
-    return Scan(image, unit, spacing=spacing, affine=affine)
+    return Scan(image, "HU" if looks_hounsfield(image) else "arbitrary", spacing=spacing, affine=affine)

@@ -18,16 +18,16 @@ DIFFERENCES from the reference code (RL4M/PCRLv2), and why:
   * The abstract restores and compares on the whole pyramid, the code at one scale a step: the code's is the default, and
     `average` takes the mean over scales. The scale comes from (seed, stage, step), so that all processes have the same.
   * beta follows the steps done, not a hard-coded 240 epochs. There are 240, not 241: in the last rate and beta would be 0.
+  * An epoch shows one pair of crops of each scan (code: 16 in 3-D, so 16 times the steps): for as many --epochs 3840.
   * Random weights. The code's 2-D encoder silently starts from ImageNet: here `--start` with an imported encoder.
   * HU become 0..1 as for all encoders here (-1350 to 1000; code: -1000 to 1000), and so views stay in 0..1: they are clipped
     after the noise, and not z-normalised (the code's 3-D), since what a frozen encoder sees later is not either.
   * On held-out images the loss is the mean over scales at beta 1/2, so that its least says something; of that epoch is the
     encoder that is kept (code: the last).
-  * Noise of sigma 0.25 is of the HU window, so 588 HU (code: 500).
-  * Cut-outs are one grey, ImageNet's mean, in all channels (code: each channel's own).
+  * Noise of sigma 0.25 is of the HU window: 588 HU (code: 500). Cut-outs are ImageNet's mean grey (code: each channel's).
   * Small boxes stay in the hull (code: 3 voxels around it, out of the scan even). Scans shorter than a crop are shown whole.
-  * The code's filter for lungs compares with the wrong volume and rejects nothing: left out. What is nearly all air is
-    cut anew (`tissue`). No step is skipped for its loss; the loop stops at one that is not finite.
+  * The code's filter for lungs compares with the wrong volume and rejects next to nothing. Repaired, of the view that the
+    network sees, it is --method.tissue 0 0.15; by default what is nearly all air is cut anew. No step is skipped for its loss.
   * The way down is kept, and transfer adds a way up with skips (the code keeps all of its 3-D network, and loads that half).
   * 2-D networks restore the standardised image, 3-D ones 0..1 through a sigmoid, whichever the backbone: ResNet or plain.
 
@@ -93,7 +93,7 @@ class Config:
     small_sizes: tuple[tuple[int, int, int], ...] = SubCrops.small_sizes  # type: ignore[assignment]  # small ones: C
     margin: tuple[int, int, int] = (70, 70, 15)  # sub-crop, at the scan's border without large ones, voxels: C
     least_iou: float = 0.3  # sub-crop, of the two large ones, at least: C
-    tissue: tuple[float, float] = (0.05, 1.0)  # share of a large crop that is not air: ours; C's filter rejects nothing
+    tissue: tuple[float, float] = (0.05, 1.0)  # share of a large crop that is not air: ours; C repaired: 0, 0.15
     flip: float = 0.5  # probability: C
     rotation: float = 10.0  # degrees either way: C
     zoom: tuple[float, float] = (0.9, 1.1)  # 3-D, of each axis: C

@@ -10,8 +10,8 @@ from torch import Tensor
 class Backbone(Protocol):
     """Anything that turns (B, C, *S) in 0..1 into a list of (B, channels[i], *S_i) with S_i about S / strides[i].
 
-    A one-channel image may be given to a network of several input channels: it is repeated inside (see `takes`). Normalisation to
-    the network's mean and deviation happens inside too, so that weights carry their own instructions.
+    A one-channel image may be given to a network of several input channels: it is repeated inside (see `takes`).
+    Normalisation to the network's mean and deviation happens inside too, so that weights carry their own instructions.
     """
 
     ndim: int

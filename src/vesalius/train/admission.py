@@ -1,4 +1,4 @@
-"""Which prepared scans training can use: of one kind, that the network takes, and large enough for the method."""
+"""Which prepared scans training can use: of one kind, that the network takes, large enough for the method, and not all air."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -6,18 +6,27 @@ from typing import Any
 
 from vesalius.data.cache import Entry
 from vesalius.errors import DataError, SettingError
+from vesalius.models.backbone import takes
+from vesalius.progress import shower
 from vesalius.train.run import Run
+from vesalius.views.nested import Measured, holds_tissue
 
+AIR = "holds nothing but air: below -150 HU, or 0.05 of 0..1. Look at its unit, or set method.tissue to 0 1."
 FEW = 0.1  # a larger share of another kind is a wrong setting, not some odd files
 Kind = tuple[int, str, str]
 
 
 def unsuited(
-    run: Run[Any], entries: Sequence[Entry], check_scan: Callable[..., None] | None, file: Callable[[int], str]
+    run: Run[Any],
+    entries: Sequence[Entry],
+    check_scan: Callable[..., None] | None,
+    file: Callable[[int], str],
+    scan: Callable[[int], Measured],
 ) -> dict[int, str]:
     """Place in `entries` -> why that scan cannot be used, for a few; SettingError or DataError where it is not a few.
 
     check_scan(shape, config): of the method, DataError for an image that is too small. file(place): what the user calls it.
+    scan(place): whose voxels are looked at, if the method's setting `tissue` (least and largest share of a crop) asks for some.
     """
     kinds = Counter(map(_kind, entries))
     usual, count = kinds.most_common(1)[0]
@@ -33,13 +42,16 @@ def unsuited(
             found[place] = f"{_words(_kind(entry))}, while most images are of {_words(usual)}"
         elif reason := reasons[entry.shape[1:]]:
             found[place] = reason
+    tissue = getattr(run.method, "tissue", None)
+    if isinstance(tissue, tuple) and tissue[0] > 0:
+        found |= _of_air([place for place in range(len(entries)) if place not in found], scan)
     if len(found) == len(entries):
         raise DataError(f"none of {len(entries)} images can be used; this one: {found[0].rstrip('.')}", file=file(0))
     return found
 
 
 def _check_channels(run: Run[Any], kind: Kind) -> None:
-    if kind[0] not in (1, run.in_channels):
+    if not takes(run.in_channels, kind[0]):
         remedy = f"Set in_channels to {kind[0]}, or leave out --no-grey, so that colour becomes grey."
         reason = f"the images have {kind[0]} channels and the network takes {run.in_channels}"
         raise SettingError(reason, remedy=remedy)
@@ -53,6 +65,16 @@ def _too_small(shape: tuple[int, ...], config: Any, check_scan: Callable[..., No
     except DataError as error:
         return f"{error.reason}. {error.remedy}"
     return ""
+
+
+def _of_air(places: Sequence[int], scan: Callable[[int], Measured]) -> dict[int, str]:
+    """Those of `places` without a voxel of tissue, and the reason. No crop of them is what the method asks for."""
+    found, show = {}, shower("looking for images of air")
+    for done, place in enumerate(places, 1):
+        if not holds_tissue(scan(place)):
+            found[place] = AIR
+        show(done, len(places))
+    return found
 
 
 def _kind(entry: Entry) -> Kind:

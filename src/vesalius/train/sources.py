@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vesalius.data.build import Built, build
-from vesalius.data.cache import Cache, Entry, default_root, key_hash, outdated
+from vesalius.data.cache import Cache, CachedScan, Entry, default_root, key_hash, outdated
 from vesalius.data.coarse import kept_coarser, upsampled
-from vesalius.data.datasets import Dataset, facts, open_dataset
+from vesalius.data.datasets import Dataset, Part, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.splits import exclude, holdout
 from vesalius.data.steps import Step
@@ -68,6 +68,8 @@ def open_sources(
     steps, root = prepare_steps(run), _root(run.cache)
     datasets = [open_dataset(spec) for spec in run.data]
     chosen = _chosen(run, datasets)
+    for spec, dataset, ids in zip(run.data, datasets, chosen, strict=True):
+        _refuse_others(spec, dataset, ids)
     enough(len(_hold_out(_who(datasets, chosen), run.holdout, run.seed)[0]))
     _say_outdated(root, steps)
     built = [
@@ -152,6 +154,15 @@ def _chosen(run: Run[Any], datasets: Sequence[Dataset]) -> list[Ids]:
     return chosen
 
 
+def _refuse_others(spec: str, dataset: Dataset, ids: Ids) -> None:
+    """SettingError where a data set says what is for pretraining, by a split of that name, and `ids` holds other images."""
+    whole = dataset.whole if isinstance(dataset, Part) else dataset
+    own = whole.splits().get("pretrain")
+    if own is not None and (others := len(set(ids) - set(own))):
+        reason = f"{others:,} of {len(ids):,} images are not of the split pretrain, but for labels or the test"
+        raise SettingError(reason, file=spec, remedy="Take that split alone: &only=pretrain.")
+
+
 def _admitted(
     run: Run[Any],
     datasets: Sequence[Dataset],
@@ -166,7 +177,11 @@ def _admitted(
     def file(i: int) -> str:
         return every[places[i][0]].path(places[i][1])
 
-    bad = unsuited(run, [built[n].cache.entries[at] for n, at in places], check_scan, file)
+    def scan(i: int) -> CachedScan:
+        found: CachedScan = built[places[i][0]].cache[places[i][1]]
+        return found
+
+    bad = unsuited(run, [built[n].cache.entries[at] for n, at in places], check_scan, file, scan)
     out = {places[i] for i in bad}
     sources = [replace(one, used=tuple(at for at in one.used if (n, at) not in out)) for n, one in enumerate(every)]
     unfit = [{"file": file(i), "reason": reason} for i, reason in bad.items()]

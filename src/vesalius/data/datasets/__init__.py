@@ -21,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import unquote
 
 from vesalius.data.footprint import content
+from vesalius.data.hounsfield import believed
 from vesalius.data.scan import Labels, Scan
 from vesalius.data.tables import near
 from vesalius.errors import DataError, SettingError
@@ -112,8 +113,9 @@ class OnDisk(ABC):
         """The image as stored, with its id, patient and what the tables say about it."""
         from vesalius.data.files import read  # Pillow loads when an image is read, not before
 
-        scan = read(self.path(id))
-        return dataclasses.replace(scan, id=id, patient=self.patient(id), meta={**scan.meta, **self.meta(id)})
+        scan, told = read(self.path(id)), self.meta(id)
+        meta, unit = {**scan.meta, **told}, believed(scan, told)
+        return dataclasses.replace(scan, id=id, patient=self.patient(id), meta=meta, unit=unit)
 
     def meta(self, id: str, /) -> dict[str, str]:
         """Site, view, sex, age band, modality where a table gives them."""

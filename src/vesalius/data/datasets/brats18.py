@@ -44,12 +44,13 @@ FACTS = Facts(
     "Identifying the best machine learning algorithms for brain tumor segmentation, 2018",
 )
 MODALITIES = ("t1", "t2", "flair", "t1ce")
+SHOWN = 5  # patients in a note
 NAME = re.compile(rf"(.+)_({'|'.join(MODALITIES)}|seg)")
 
 
 @dataclass(frozen=True)
 class Dataset(Contoured):
-    """Ids are the names of the folders, `Brats18_2013_2_1`.
+    """Ids are the names of the folders, `Brats18_2013_2_1`. Patients without all four modalities are left out, with a note.
 
     train_list, val_list, test_list: text files, a patient a line (an id, or a path that ends in one): the split. partial:
     patients of a list that are absent are left out, instead of an error.
@@ -62,8 +63,8 @@ class Dataset(Contoured):
     partial: bool = False
 
     @cached_property
-    def _cases(self) -> dict[str, dict[str, str]]:
-        """Id -> modality (or seg) -> path below root. DataError: a patient without all four, or with one twice."""
+    def _found(self) -> dict[str, dict[str, str]]:
+        """Patient -> modality (or seg) -> path below root, of whole patients and others. DataError: one twice, or none."""
         cases: dict[str, dict[str, str]] = {}
         for path in image_files(self.root, (".nii", ".nii.gz")):
             match = NAME.fullmatch(stem(path))
@@ -74,10 +75,32 @@ class Dataset(Contoured):
                 )
         if not cases:
             raise DataError("no file is named like ID_t1ce.nii.gz", file=self.root, remedy="Unpack HGG and LGG here.")
-        for case, found in cases.items():
-            if absent := [name for name in MODALITIES if name not in found]:
-                raise DataError(f"no {absent[0]} of {case}", file=self.root, remedy="Complete the download.")
         return cases
+
+    @cached_property
+    def _absent(self) -> dict[str, list[str]]:
+        """Patient -> the modalities without which it is left out."""
+        absent = {case: [name for name in MODALITIES if name not in found] for case, found in self._found.items()}
+        return {case: names for case, names in absent.items() if names}
+
+    @cached_property
+    def _cases(self) -> dict[str, dict[str, str]]:
+        """Id -> modality (or seg) -> path below root. DataError: no patient has all four modalities."""
+        whole = {case: found for case, found in self._found.items() if case not in self._absent}
+        if not whole:
+            case, names = min(self._absent.items())
+            reason = f"no patient has all four modalities; no {names[0]} of {case}"
+            raise DataError(reason, file=self.root, remedy="Complete the download.")
+        return whole
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many are left out, and the first of them."""
+        if not self._absent:
+            return ()
+        named = [f"{case} (no {', '.join(names)})" for case, names in sorted(self._absent.items())]
+        first = "; ".join((*named[:SHOWN], *(["..."] if named[SHOWN:] else [])))
+        return (f"{len(named):,} patients are left out, who lack a modality: {first}.",)
 
     @cached_property
     def files(self) -> dict[str, str]:

@@ -9,8 +9,9 @@ times 0 or 1) are not part of the download: give them as `train_list` and `val_l
 
 PCRLv2 has another train list (78,468 images): its first `ratio` is for pretraining, and the rest for fine-tuning; its list
 for the test is the one it validates with (11,219). 17,920 of the 25,596 official test images are in its train list, so its
-encoders have seen Adam's test: the two never mix. Lists without `ratio` that hold an official test image are refused, and
-with `ratio` the notes count them. `evaluate` finds patients of the test in the pretraining.
+encoders have seen Adam's test: the two never mix. Lists without `ratio` that hold an official test image are refused, as
+they are where test_list.txt, which would tell, is not here; with `ratio` the notes count them. Pretraining takes
+`ratio` with `only=pretrain` alone. `evaluate` finds patients of the test in the pretraining.
 """
 
 import re
@@ -56,8 +57,8 @@ class Dataset(OnDisk):
     table, boxes: names (or patterns) of the CSV files below root. task: 14 `findings`, or `any`: one class, any of them.
     train_list, val_list: text files, one image a line (what follows its name is not read), in place of train_val.
     test_patients: a text file, one patient a line, who are the test in place of the official one.
-    ratio: PCRLv2's protocol, above 0 and below 1: pretrain is the first so many of train_list (rounded down), train the
-    rest, and test is val_list.
+    ratio: PCRLv2's protocol, above 0: pretrain is the first so many of train_list (rounded down), train the rest (none of
+    1, where the split is absent), and test is val_list.
     """
 
     root: Path
@@ -74,9 +75,9 @@ class Dataset(OnDisk):
             raise SettingError(f"task {self.task!r}", remedy=near(self.task, TASKS, "Tasks"))
         if self.test_patients and (self.train_list or self.val_list):
             raise SettingError("test_patients and lists both say what the split is", remedy="Give one of them.")
-        if self.ratio is not None and not (0 < self.ratio < 1 and self.train_list and self.val_list):
+        if self.ratio is not None and not (0 < self.ratio <= 1 and self.train_list and self.val_list):
             reason = f"ratio={self.ratio} divides train_list, and val_list is its test"
-            raise SettingError(reason, remedy="Give both lists, and a ratio above 0 and below 1, such as 0.95.")
+            raise SettingError(reason, remedy="Give both lists, and a ratio above 0 and up to 1, such as 0.95.")
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -111,8 +112,13 @@ class Dataset(OnDisk):
         lists = [
             f"No {name}: there is no official split." for name in LISTS.values() if not (self.root / name).exists()
         ]
-        counts["official test images are in train_list: never test on them what it has trained"] = len(self._mixed())
-        return (*(f"{n:,} {what}." for what, n in counts.items() if n), *lists)
+        mixed, own = self._mixed(), []
+        if mixed is None:
+            own.append(f"Which official test images are in train_list cannot be told without {LISTS['test']}.")
+        if self.ratio == 1:
+            own.append("With ratio=1 all of train_list is for pretraining: nothing is left to fine-tune on (no train).")
+        counts["official test images are in train_list: never test on them what it has trained"] = len(mixed or ())
+        return (*(f"{n:,} {what}." for what, n in counts.items() if n), *lists, *own)
 
     def patient(self, id: str, /) -> str:
         """Column Patient ID."""
@@ -164,8 +170,8 @@ class Dataset(OnDisk):
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Official, or as the options say; images that are present. {} unless both official lists are here.
 
-        train_val and test; train, val and test where lists are given, with ratio pretrain, train and test; train and test
-        where patients are. DataError: lists that hold official test images, without ratio.
+        train_val and test; train, val and test where lists are given, with ratio pretrain, train (unless it is 1) and test;
+        train and test where patients are. DataError: lists without ratio that hold official test images, or may hold them.
         """
         if self.test_patients:
             train = exclude(self.ids, self.patient, locate(self.root, self.test_patients))
@@ -173,27 +179,40 @@ class Dataset(OnDisk):
         if self.ratio is not None and self.train_list and self.val_list:
             names = self._names(locate(self.root, self.train_list))
             cut = int(self.ratio * len(names))
-            last = self._listed(locate(self.root, self.val_list))
-            return {"pretrain": self._present_of(names[:cut]), "train": self._present_of(names[cut:]), "test": last}
+            parts = {"pretrain": names[:cut], "train": names[cut:]} if names[cut:] else {"pretrain": names}
+            found = {split: self._present_of(part) for split, part in parts.items()}
+            return {**found, "test": self._listed(locate(self.root, self.val_list))}
         if self.train_list or self.val_list:
-            test = Path(LISTS["test"]) if (self.root / LISTS["test"]).exists() else None
-            if mixed := self._mixed():
-                reason = f"{len(mixed):,} images of its lists are in {LISTS['test']}, such as {min(mixed)}"
-                remedy = "Lists of PCRLv2 need ?ratio=: its encoders are never tested on the official test."
-                raise DataError(reason, file=self.root, remedy=remedy)
-            own = {"train": self.train_list, "val": self.val_list, "test": test}
+            self._refuse_mixed()
+            own = {"train": self.train_list, "val": self.val_list, "test": Path(LISTS["test"])}
             return {split: self._listed(locate(self.root, path)) for split, path in own.items() if path}
         official = {split: self.root / name for split, name in LISTS.items()}
         if not all(path.exists() for path in official.values()):
             return {}
         return {split: self._listed(path) for split, path in official.items()}
 
-    def _mixed(self) -> set[str]:
-        """Images of the lists for training that are in the official test."""
+    def _refuse_mixed(self) -> None:
+        """DataError: the lists hold official test images, or nothing tells whether they do."""
+        mixed, remedy = (
+            self._mixed(),
+            "Lists of PCRLv2 need ?ratio=: its encoders are never tested on the official test.",
+        )
+        if mixed is None:
+            reason = f"whether its lists hold official test images cannot be checked without {LISTS['test']}"
+            raise DataError(reason, file=self.root, remedy=f"Put that of the download here. {remedy}")
+        if mixed:
+            reason = f"{len(mixed):,} images of its lists are in {LISTS['test']}, such as {min(mixed)}"
+            raise DataError(reason, file=self.root, remedy=remedy)
+
+    def _mixed(self) -> set[str] | None:
+        """Images of the lists for training that are in the official test; None where that is not here."""
         lists = [path for path in (self.train_list, None if self.ratio else self.val_list) if path]
         test = self.root / LISTS["test"]
-        official = set(self._names(test)) if lists and test.exists() else set()
-        return official & {name for path in lists for name in self._names(locate(self.root, path))}
+        if not lists:
+            return set()
+        if not test.exists():
+            return None
+        return set(self._names(test)) & {name for path in lists for name in self._names(locate(self.root, path))}
 
     def _names(self, path: Path) -> list[str]:
         """Images of a list, in its order. DataError: it names one that is in no row of the table."""

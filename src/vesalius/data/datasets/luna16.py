@@ -6,8 +6,8 @@ ITK's world, LPS), diameter_mm; `candidates_V2.csv` some 750,000 places that may
 
 PCRLv2 pretrains on subsets 0 to 6 (623 scans) and holds out 7 to 9: here train and test. Its scans are resampled to 1 mm:
 `--spacing 1 1 1 --upsample`, without which thicker slices stay as they are. All encoders here see -1350 to 1000 HU where it
-clips at -1000 and 1000. Its filter for crops without lung compares with the wrong volume, and rejects
-none of 96 voxels a side; `method.tissue` of pcrlv2 stands in its place.
+clips at -1000 and 1000. Its filter for crops without lung (more than 0.15 is not air) compares with the wrong volume, and
+rejects none of 96 voxels a side. Repaired it is `--method.tissue 0 0.15`, of a crop at the size that the network sees.
 
 `task=candidates` is its classification of nodules: an image is a cube of 48 mm round a candidate, so 48 voxels at 1 mm, air
 where it reaches out of the scan. Its author speaks of positives that are listed twice, and of two negatives a positive; the
@@ -192,9 +192,7 @@ class Dataset(OnDisk):
             return Labels()
         scan = _volume(path, footprint(path))
         radius = np.array([[diameter / 2] for _, diameter in nodules]) / np.array(scan.spacing)
-        middle = (
-            _voxels(scan, [place for place, _ in nodules]) + 0.5
-        )  # a box ends at faces of voxels, not at their centres
+        middle = _voxels(scan, [place for place, _ in nodules]) + 0.5  # a box ends at faces of voxels, not at centres
         return Labels(boxes={NODULE: np.hstack([middle - radius, middle + radius])})
 
     def splits(self) -> dict[str, tuple[str, ...]]:
@@ -230,10 +228,8 @@ class Dataset(OnDisk):
     @cached_property
     def _negatives(self) -> tuple[Counter[str], Counter[str]]:
         """Of each scan the number of negatives, and of those that are kept."""
-        all_, kept = (
-            Counter(_series(id) for id, nodule in some.items() if not nodule)
-            for some in (self._all_candidates, self._candidates)
-        )
+        both = self._all_candidates, self._candidates
+        all_, kept = (Counter(_series(id) for id, nodule in some.items() if not nodule) for some in both)
         return all_, kept
 
 
@@ -270,7 +266,10 @@ def _volume(path: Path, state: tuple[int, int]) -> Scan:
     """A scan as stored: hundreds of candidates in a row are of one. state: its footprint, since files may change."""
     from vesalius.data.files import read  # Pillow loads with it
 
-    return read(path)
+    scan = read(path)
+    if scan.affine is None:
+        raise DataError("does not say where its voxels lie", file=path, remedy="Download it again.")
+    return scan
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vesalius import checkpoint, results, zoo
+from vesalius.errors import SettingError
 from vesalius.recipes import chosen
 from vesalius.recipes.tables import curves
 
@@ -36,13 +37,19 @@ def write_down(
     variants: Variants, out: Path, root: Path, name: str, data: str, weights: Collection[str] | None = None
 ) -> None:
     """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results; of those in `weights`, or of all,
-    the encoders in bf16 to weights/. root: of a checkout. name: of the recipe. data: in words."""
+    the encoders in bf16 to weights/. root: of a checkout. name: of the recipe. data: in words.
+
+    SettingError, and what was recorded before stays: none has finished."""
     folder = root / "src/vesalius/recipes/results"
     runs = {run: out / run for run in variants if (out / run / "encoder.safetensors").exists()}
+    if not runs:
+        remedy = f"Train first, without --record: vesalius run {name}. Or name the folder of the runs with --out."
+        raise SettingError("no run has finished here, so there is nothing to record", file=out, remedy=remedy)
+    found = [row for run, path in runs.items() for row in curves.rows(path, run, data)]
     rows = folder / f"{name}.jsonl"
-    rows.unlink(missing_ok=True)
+    rows.unlink(missing_ok=True)  # now that all can be read
+    results.append(rows, found)
     for run, path in runs.items():
-        results.append(rows, curves.rows(path, run, data))
         if weights is None or run in weights:
             zoo.export(path, root / "weights" / f"{name}-{run}.safetensors", bf16=True)
     checkpoint.write_bytes(folder / f"{name}.csv", curves.curve(runs).encode())
