@@ -22,7 +22,7 @@ from vesalius.recipes import (
     vox2vec_ct_small,
 )
 from vesalius.train import start
-from vesalius.train.run import Run
+from vesalius.train.run import Run, as_json, configure
 
 RECIPES = (
     adam_ablations, adam_fundus_small, adam_nih_small, hippocampus_small, pcrlv2_ct_small, pcrlv2_nih_small,
@@ -69,8 +69,12 @@ def test_what_was_recorded_stays_where_a_run_cannot_be_read(tmp_path: Path) -> N
     folder, run = tmp_path / "src/vesalius/recipes/results", tmp_path / "runs" / "one"
     for path in (folder, run):
         path.mkdir(parents=True)
-    (run / "encoder.safetensors").write_bytes(b"")
+    (run / "config.json").write_text(as_json(configure("moco", {})))
+    (run / "encoder.safetensors").write_bytes(b"")  # of its first epochs
+    with pytest.raises(SettingError, match="no run has finished"):
+        variants.write_down({"one": ("moco", {})}, run.parent, tmp_path, "name", "")
+    (run / "stage0.safetensors").write_bytes(b"")
     (folder / "name.jsonl").write_text("as it was\n")
     with pytest.raises(FileNotFoundError):  # it has no metrics
-        variants.write_down({"one": ("adam", {})}, run.parent, tmp_path, "name", "")
+        variants.write_down({"one": ("moco", {})}, run.parent, tmp_path, "name", "")
     assert (folder / "name.jsonl").read_text() == "as it was\n"

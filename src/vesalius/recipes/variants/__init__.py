@@ -41,7 +41,7 @@ def write_down(
 
     SettingError, and what was recorded before stays: none has finished."""
     folder = root / "src/vesalius/recipes/results"
-    runs = {run: out / run for run in variants if (out / run / "encoder.safetensors").exists()}
+    runs = {run: out / run for run in variants if _finished(out / run)}
     if not runs:
         remedy = f"Train first, without --record: vesalius run {name}. Or name the folder of the runs with --out."
         raise SettingError("no run has finished here, so there is nothing to record", file=out, remedy=remedy)
@@ -55,3 +55,11 @@ def write_down(
     checkpoint.write_bytes(folder / f"{name}.csv", curves.curve(runs).encode())
     about = {"hardware": curves.hardware(), "data": zoo.load(next(iter(runs.values()))).card.data}
     checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _finished(folder: Path) -> bool:
+    """Whether the run's last stage has ended: an encoder lies there from the first epochs on."""
+    from vesalius.train.run import read  # torch loads with it
+
+    config = folder / "config.json"
+    return config.exists() and (folder / f"stage{int(read(config).method.stages) - 1}.safetensors").exists()
