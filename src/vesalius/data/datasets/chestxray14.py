@@ -193,10 +193,8 @@ class Dataset(OnDisk):
 
     def _refuse_mixed(self) -> None:
         """DataError: the lists hold official test images, or nothing tells whether they do."""
-        mixed, remedy = (
-            self._mixed(),
-            "Lists of PCRLv2 need ?ratio=: its encoders are never tested on the official test.",
-        )
+        mixed = self._mixed()
+        remedy = "Lists of PCRLv2 need ?ratio=: its encoders are never tested on the official test."
         if mixed is None:
             reason = f"whether its lists hold official test images cannot be checked without {LISTS['test']}"
             raise DataError(reason, file=self.root, remedy=f"Put that of the download here. {remedy}")

@@ -37,6 +37,25 @@ MORE = (
     Quantity("registration", "dice", "all"),
 )
 
+# Of volumes, where nothing of HEADLINE was measured: upright, since a patient's voxels are shown once.
+OF_VOLUMES = {
+    Quantity("organs", "knn_accuracy", "upright"): "organs: k-NN accuracy of voxels",
+    Quantity("landmarks", "within_5", "upright", shots=1): "landmarks: found within 5 %, 1 volume annotated",
+    Quantity("landmarks", "within_5", "upright", shots=5): "the same, 5 volumes annotated",
+    Quantity("landmarks", "error_mm", "upright", shots=1): "landmarks: error in mm, 1 volume annotated",
+    Quantity("landmarks", "error_mm", "upright", shots=5): "the same, 5 volumes annotated",
+    **{
+        Quantity("levels", "knn_accuracy", "upright", structure=f"level {i}"): f"organs by level {i} alone"
+        for i in range(6)
+    },
+    **{
+        Quantity(
+            "levels", "within_5", "upright", structure=f"level {i}", shots=1
+        ): f"landmarks by level {i} alone, 1 volume"
+        for i in range(6)
+    },
+}
+
 
 def of_anatomy(rows: Sequence[Row]) -> bool:
     """Whether these are rows of `vesalius anatomy`: they say how images were shown."""
@@ -50,26 +69,28 @@ def markdown(rows: Sequence[Row]) -> str:
     about = (
         f"{len(scores.patients())} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval "
     )
-    parts = [f"{about}excluding 0.", _numbers(scores, dict(HEADLINE)), _claims(study)]
-    more = [
-        _folded("More numbers", _numbers(scores, dict.fromkeys(MORE, ""))),
-        _folded("Run against run", _duels(study)),
-    ]
-    return "\n\n".join(part for part in (*parts, *more) if part)
+    headline = dict(HEADLINE) if _numbers(scores, dict(HEADLINE)) else OF_VOLUMES
+    more = dict.fromkeys((one for one in MORE if one not in headline), "")
+    parts = [
+        f"{about}excluding 0.", _numbers(scores, headline), _claims(study),
+        _folded("More numbers", _numbers(scores, more)), _folded("Run against run", _duels(study, headline)),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part)
 
 
 def _folded(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>" if text else ""
 
 
 def _numbers(scores: Scores, titles: Mapping[Quantity, str]) -> str:
+    """Empty where none of `titles` was measured."""
     lines = [f"| | {' | '.join(scores.runs)} |", "|---" * (len(scores.runs) + 1) + "|"]
     for what, title in titles.items():
         (line,) = tables.values(scores, [what])
         if any(cell.found is not None for cell in line.cells):
             cells = (f"**{cell}**" if cell.best else str(cell) for cell in line.cells)
             lines.append(f"| {title or f'{what.measure}: {line.label}'} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def _claims(study: Study) -> str:
@@ -82,11 +103,11 @@ def _claims(study: Study) -> str:
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _duels(study: Study) -> str:
+def _duels(study: Study, titles: Mapping[Quantity, str]) -> str:
+    """Empty where there is one run beside the controls."""
     lines = ["| first against second | number | the first is | by | n |", "|---|---|---|---|---|"]
-    titles = dict(HEADLINE)
     for one in duels(study, list(titles)):
         amount = tables.Cell(one.found)
         n = one.found.n if one.found else 0
         lines.append(f"| {one.first} against {one.second} | {titles[one.what]} | {one.verdict} | {amount} | {n} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""
