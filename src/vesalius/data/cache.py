@@ -31,8 +31,8 @@ from vesalius.data.steps import Step
 from vesalius.errors import DataError
 from vesalius.space.box import Box
 
-FORMAT = 2  # of the files and of what readers and steps make of a source: raise it when either changes
-# 2: percentiles of several channels are each channel's own
+FORMAT = 3  # of the files and of what readers and steps make of a source: raise it when either changes
+# 2: percentiles of several channels are each channel's own. 3: HU by where values lie, spacing unknown where no file says it
 
 
 def default_root() -> Path:
