@@ -46,7 +46,7 @@ class Brightness(nn.Module):
 
 def oracle(*before, size: int = 64) -> Segmenter:
     steps = steps_for(2, size)
-    card = Card({"ndim": 2}, classes=["bright"], config={"size": size})
+    card = Card({"ndim": 2, "in_channels": 1}, classes=["bright"], config={"size": size})
     return Segmenter(Brightness(), replace(card, prepare=steps_to_json((steps[0], *before, *steps[1:]))))
 
 

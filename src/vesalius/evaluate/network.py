@@ -170,8 +170,8 @@ def _described(card: Card, path: Path) -> UNet | WithHead:
             how = {"levels": decoder.get("levels", ()), "standardise": bool(decoder.get("standardised"))}
             return WithHead(backbone, dense_head(decoder["head"], backbone, len(card.classes), **how))
         widths, skips = [int(width) for width in decoder["widths"]], bool(decoder["skips"])
-        if not card.classes or not widths or int(card.config["size"]) < 1:
-            raise ValueError("no structures, no widths or no size")
+        if not card.classes or not widths or (encoder["ndim"] == 2 and int(card.config["size"]) < 1):
+            raise ValueError("no structures, no widths or no size")  # volumes are seen as they are
         return UNet(zoo.build(**encoder), len(card.classes), skips=skips, widths=widths)
     except (SettingError, KeyError, TypeError, ValueError, RuntimeError) as error:
         remedy = "Was it written by another version of vesalius? Install that one."
