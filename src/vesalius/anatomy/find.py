@@ -31,12 +31,12 @@ from vesalius.anatomy.sight import Sight, sight
 from vesalius.chance import generator
 from vesalius.compute import device_named
 from vesalius.data.datasets import Dataset, open_dataset
-from vesalius.data.prepare import Prepared, prepare, prepare_points, restore_mask, restore_points
+from vesalius.data.prepare import Prepared, prepare, restore_mask, restore_points
 from vesalius.data.scan import Scan
 from vesalius.data.walk import stem
 from vesalius.errors import DataError, VesaliusError
-from vesalius.features.command import read_points
-from vesalius.features.subjects import Subject
+from vesalius.features.command import read_points, to_prepared
+from vesalius.features.subjects import unlabelled
 from vesalius.progress import say, shower
 
 PLACES, HEAT, ASIDE = "places.csv", "heat", "set_aside.json"
@@ -52,17 +52,6 @@ class Looked:
     prepared: Prepared
     steps: Sequence[Any]
     seen: Sight
-
-    def to_prepared(self, points: Array) -> Array:
-        """(N, ndim) voxels as read -> those of the prepared image. DataError: one is not in the image."""
-        shape, found = np.array(self.prepared.scan.shape), prepare_points(points, self.steps, self.prepared.trace)
-        out = ~np.all((found >= -0.5) & (found <= shape - 0.5), axis=1)
-        if out.any():
-            reason = (
-                f"a point at {points[out.argmax()].tolist()} (in the order of the array's axes) is not in the image"
-            )
-            raise DataError(reason, file=self.scan.id, remedy="Are x and y exchanged, or is it of another size?")
-        return found
 
     def as_read(self, heat: Tensor, cells: tuple[int, ...]) -> NDArray[np.float32]:
         """(N, cells) -> (N, *S) over the image as read."""
@@ -109,7 +98,8 @@ def find(
     checkpoint.check_writable(out)
     config: dict[str, Any] = {"grid": grid} if grid else {}
     one, dataset = next(contestants([run], 0, device_named(device), **config)), open_dataset(data)
-    given = {id: named for id, named in read_points(points, one.steps[0].ndim).items() if id in set(dataset.ids)}
+    known = set(dataset.ids)
+    given = {id: named for id, named in read_points(points, one.steps[0].ndim).items() if id in known}
     if not given:
         remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
         raise DataError("no image of the data has points in it", file=points, remedy=remedy)
@@ -138,8 +128,7 @@ def find(
 def _look(one: Contestant, dataset: Dataset, id: str) -> Looked:
     scan = dataset.read(id)
     prepared = prepare(scan, one.steps)
-    pixels = np.require(prepared.scan.image, requirements="W")
-    subject = Subject(scan.id, scan.patient, pixels, prepared.scan.unit, {})  # in memory alone: not hashed
+    subject = unlabelled(prepared)
     return Looked(scan, prepared, one.steps, sight(one.embed, subject, subject.image, one.config))
 
 
@@ -148,8 +137,9 @@ def _templates(one: Contestant, dataset: Dataset, given: Mapping[str, Mapping[st
     vectors: dict[str, list[Tensor]] = defaultdict(list)
     for id, named in given.items():
         looked = _look(one, dataset, id)
-        places = looked.to_prepared(np.stack(list(named.values())))
-        for name, vector in zip(named, looked.seen.at(places), strict=True):
+        prepared = looked.prepared
+        places = to_prepared(named, one.steps, prepared.trace, prepared.scan.shape, id, strict=True)
+        for name, vector in zip(places, looked.seen.at(np.stack(list(places.values()))), strict=True):
             vectors[name].append(vector)
     return {name: unit(torch.stack(some).mean(0, keepdim=True))[0] for name, some in vectors.items()}
 
@@ -166,8 +156,8 @@ def _sought(
     best = peaks(heat, searched.lattice, apart, generator(one.config.seed, 7))
     if out is not None:
         maps = looked.as_read(heat, searched.lattice.cells)
-        for name, path in _files(out, id, list(wanted), looked.scan.ndim).items():
-            _write(path, maps[list(wanted).index(name)], looked.scan)
+        for path, one_map in zip(_files(out, id, list(wanted), looked.scan.ndim), maps, strict=True):
+            _write(path, one_map, looked.scan)
     return list(_lines(looked, id, list(wanted), best, clear(best, heat, Landmarks.clear)))
 
 
@@ -186,12 +176,12 @@ def _lines(
         yield line
 
 
-def _files(out: Path, id: str, names: Sequence[str], ndim: int) -> dict[str, Path]:
-    """Name -> OUT/heat/FOLDERS/STEM-NAME, where the image lies in such folders."""
+def _files(out: Path, id: str, names: Sequence[str], ndim: int) -> list[Path]:
+    """OUT/heat/FOLDERS/STEM-NAME of each name, where the image lies in such folders."""
     folders = [part for part in Path(id).parent.parts if part not in ("/", "..", ".")]
     suffix = ".nii.gz" if ndim == 3 else ".png"
-    plain = {name: re.sub(r"[^.\w-]+", "_", name) for name in names}
-    return {name: Path(out, HEAT, *folders, f"{stem(id)}-{plain[name]}{suffix}") for name in names}
+    plain = [re.sub(r"[^.\w-]+", "_", name) for name in names]
+    return [Path(out, HEAT, *folders, f"{stem(id)}-{name}{suffix}") for name in plain]
 
 
 def _write(path: Path, heat: NDArray[np.float32], scan: Scan) -> None:

@@ -6,7 +6,6 @@ PNG of 2-D images; of volumes NIfTI with the affine of the input, 0 and 1.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +23,7 @@ from vesalius.evaluate.images import KINDS, Images, mask_names, open_images
 from vesalius.evaluate.network import Segmenter, load, network_file
 from vesalius.evaluate.windows import slide
 from vesalius.features import evaluating
-from vesalius.features.subjects import Subject
+from vesalius.features.subjects import unlabelled
 from vesalius.models.backbone import takes
 from vesalius.progress import say, shower
 
@@ -117,11 +116,8 @@ def infer(segmenter: Segmenter, scan: Scan, window: int = 0) -> Probabilities:
     if not takes(own, channels):
         remedy = "Give all of them, in the order of its training."
         raise DataError(f"has {channels} channels, and the network was trained on {own}", remedy=remedy)
-    pixels = np.require(prepared.scan.image, requirements="W")  # torch takes no read-only array, as some decoders give
-    subject = Subject(scan.id, scan.patient, pixels, prepared.scan.unit, {})  # in memory alone: not hashed
+    subject = unlabelled(prepared)
     if segmenter.ndim == 3:
-        body = prepared.scan.body
-        subject = replace(subject, inside=None if body is None else np.packbits(body))
         (found,) = patches.predict(segmenter.network, [subject], segmenter.windows)
     elif window:
         with evaluating(segmenter.network):

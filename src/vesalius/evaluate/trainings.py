@@ -88,7 +88,7 @@ class Trainings:
         }
         # Of folds that the data set makes, each may have an encoder of its own, which has not seen its test.
         called = about.run if self._fold is None else f"{about.run}, fold {self._fold}"
-        begun = any(fold == self._fold for fold, _, _ in finished) if self._fold is not None else bool(finished)
+        begun = any(self._fold in (None, fold) for fold, _, _ in finished)
         ledger.enter(self.out, about.measure, called, self._about(one, task, config), begun)
         keep = self._keeper(one, about.run, task, config, finished)
         chance = isinstance(task, Masks) or study.protocol in protocols.TUNED or one.random

@@ -1,7 +1,7 @@
 """`vesalius embed RUN DATA`: open the encoder, prepare the data as it was trained to see it, write the features."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from vesalius.compute import Compute, device_named
 from vesalius.data.build import Built, build
 from vesalius.data.cache import CachedScan, default_root, salt_of
 from vesalius.data.datasets import Dataset, open_dataset
-from vesalius.data.prepare import prepare_points
+from vesalius.data.prepare import Trace, prepare_points
 from vesalius.data.steps import Step
 from vesalius.errors import DataError, SettingError
 from vesalius.features.files import embed
@@ -120,20 +120,27 @@ def read_points(path: Path, ndim: int) -> dict[str, dict[str, Point]]:
 
 def _wanted(built: Built, dataset: Dataset, stored: Points | None, steps: list[Step]) -> Points:
     """The points of each prepared image: those of a file, every one of which must lie in its image, or the data set's own."""
+
+    def moved(scan: CachedScan, named: Mapping[str, Point], strict: bool) -> dict[str, Point]:
+        return to_prepared(named, steps, scan.trace, scan.shape, scan.id, strict=strict)
+
     if stored is not None:
-        return {scan.id: _moved(scan, stored[scan.id], steps, strict=True) for scan in built.cache if scan.id in stored}
+        return {scan.id: moved(scan, stored[scan.id], True) for scan in built.cache if scan.id in stored}
     quick = getattr(dataset, "landmarks", None)  # the phantom's, without its masks
     own = {id: quick(id) if callable(quick) else dataset.labels(id).landmarks for id in built.cache.ids}
     if not any(own.values()):
         raise DataError("the data set has no landmarks of its own", remedy="Give --points FILE.csv.")
-    return {scan.id: _moved(scan, own[scan.id], steps, strict=False) for scan in built.cache if own[scan.id]}
+    return {scan.id: moved(scan, own[scan.id], False) for scan in built.cache if own[scan.id]}
 
 
-def _moved(scan: CachedScan, named: Mapping[str, Point], steps: list[Step], strict: bool) -> dict[str, Point]:
-    """Points of a stored image, in the prepared one; those outside of it are left out, or with `strict` a DataError."""
-    moved = dict(zip(named, prepare_points(np.stack(list(named.values())), steps, scan.trace), strict=True))
-    out = [name for name, at in moved.items() if not np.all((at >= -0.5) & (at <= np.array(scan.shape) - 0.5))]
+def to_prepared(
+    named: Mapping[str, Point], steps: Sequence[Step], trace: Trace, shape: tuple[int, ...], id: str, *, strict: bool
+) -> dict[str, Point]:
+    """Points of a stored image, in the prepared one of `shape`; those outside of it are left out, or with `strict` a DataError
+    that names the image, `id`."""
+    moved = dict(zip(named, prepare_points(np.stack(list(named.values())), steps, trace), strict=True))
+    out = [name for name, at in moved.items() if not np.all((at >= -0.5) & (at <= np.array(shape) - 0.5))]
     if out and strict:
         reason = f"point {out[0]} at {named[out[0]].tolist()} (in the order of the array's axes) is not in the image"
-        raise DataError(reason, file=scan.id, remedy="Are x and y exchanged, or is it of another size?")
+        raise DataError(reason, file=id, remedy="Are x and y exchanged, or is it of another size?")
     return {name: at for name, at in moved.items() if name not in out}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vesalius.data.cache import key_hash
 from vesalius.data.datasets import Dataset
-from vesalius.data.prepare import prepare, prepare_labels, prepare_points, steps_to_json
+from vesalius.data.prepare import Prepared, prepare, prepare_labels, prepare_points, steps_to_json
 from vesalius.data.scan import Array
 from vesalius.data.steps import Step
 from vesalius.errors import DataError
@@ -151,6 +151,14 @@ class Reader:
             self._held = (said, both)
         n = len(self.ids)
         return self._held[1][:n], self._held[1][n:]
+
+
+def unlabelled(prepared: Prepared) -> Subject:
+    """A prepared image of which nothing else is known: in memory alone, so its names are not hashed."""
+    scan = prepared.scan
+    pixels = np.require(scan.image, requirements="W")  # torch takes no read-only array, as some decoders give
+    inside = None if scan.body is None else np.packbits(scan.body)
+    return Subject(scan.id, scan.patient, pixels, scan.unit, {}, inside=inside)
 
 
 def _subject(data: Dataset, id: str, steps: Sequence[Step], key: bytes, points: Points | None) -> Subject:

@@ -69,10 +69,13 @@ def markdown(rows: Sequence[Row]) -> str:
     about = (
         f"{len(scores.patients())} patients, {rows[0].data}. Bold: better than the next best, the paired 95 % interval "
     )
-    headline = dict(HEADLINE) if _numbers(scores, dict(HEADLINE)) else OF_VOLUMES
+    headline = dict(HEADLINE)
+    numbers = _numbers(scores, headline)
+    if not numbers:
+        headline, numbers = OF_VOLUMES, _numbers(scores, OF_VOLUMES)
     more = dict.fromkeys((one for one in MORE if one not in headline), "")
     parts = [
-        f"{about}excluding 0.", _numbers(scores, headline), _claims(study),
+        f"{about}excluding 0.", numbers, _claims(study),
         _folded("More numbers", _numbers(scores, more)), _folded("Run against run", _duels(study, headline)),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part)

@@ -46,9 +46,7 @@ def write_down(
         remedy = f"Train first, without --record: vesalius run {name}. Or name the folder of the runs with --out."
         raise SettingError("no run has finished here, so there is nothing to record", file=out, remedy=remedy)
     found = [row for run, path in runs.items() for row in curves.rows(path, run, data)]
-    rows = folder / f"{name}.jsonl"
-    rows.unlink(missing_ok=True)  # now that all can be read
-    results.append(rows, found)
+    results.write(folder / f"{name}.jsonl", found)
     for run, path in runs.items():
         if weights is None or run in weights:
             zoo.export(path, root / "weights" / f"{name}-{run}.safetensors", bf16=True)
