@@ -1,9 +1,5 @@
 """name -> function; no logic. Heavy imports wait until a command needs them, so that --help answers at once."""
 
-import contextlib
-import functools
-import io
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +7,7 @@ from typing import Annotated, Any
 
 from vesalius.errors import SettingError, VesaliusError
 from vesalius.version import __version__
-
-Words = list[str]
+from vesalius.words import Words, call, first_flag, known, parse, take
 
 
 def demo(words: Words) -> None:
@@ -40,7 +35,7 @@ def inspect(words: Words) -> None:
         report = examine(open_dataset(data), sample=sample or None, progress=shower("looking at images"))
         print(_json(report) if json else report.text())
 
-    _call(command, words, "inspect")
+    call(command, words, "inspect")
 
 
 def prepare(words: Words) -> None:
@@ -74,7 +69,7 @@ def prepare(words: Words) -> None:
 
         print(prepare_only(data, ndim, size, cache, grey, spacing, body, upsample))
 
-    _call(command, words, "prepare")
+    call(command, words, "prepare")
 
 
 def pretrain(words: Words) -> None:
@@ -87,9 +82,9 @@ def pretrain(words: Words) -> None:
     from vesalius.settings import to_dict
     from vesalius.train.run import Run, configure, read
 
-    leading = words[: _first_flag(words)]
+    leading = words[: first_flag(words)]
     rest = words[len(leading) :]
-    config, rest = _take(rest, "--config")
+    config, rest = take(rest, "--config")
     if config is None and not leading:
         about = f"usage: vesalius pretrain METHOD DATA... --out RUN [--resume] [--config FILE]; METHOD: {', '.join(names())}"
         if rest and rest[0] not in ("-h", "--help"):
@@ -99,14 +94,14 @@ def pretrain(words: Words) -> None:
     start = read(Path(config)) if config else configure(leading.pop(0), {})
     if config and leading[:1] == [start.name]:  # said twice: once in the file
         leading.pop(0)
-    _known(rest, to_dict(start))
+    known(rest, to_dict(start))
     if leading:
         start = dataclasses.replace(start, data=tuple(leading))
     fields: list[Any] = [
         ("run", Annotated[Run[type(start.method)], tyro.conf.arg(name="")], start),  # type: ignore[misc]
         ("resume", bool, False),
     ]
-    chosen = _parse(
+    chosen = parse(
         dataclasses.make_dataclass("Pretrain", fields, frozen=True), rest, f"pretrain {start.name} DATA...", ""
     )
     from vesalius import carry_out
@@ -123,42 +118,42 @@ def run(words: Words) -> None:
         return
     if not words or words[0].startswith("-"):
         raise SettingError("no recipe given", remedy=f"Recipes: {', '.join(names())}.")
-    _call(find(words[0]).main, words[1:], f"run {words[0]}")
+    call(find(words[0]).main, words[1:], f"run {words[0]}")
 
 
 def embed(words: Words) -> None:
     """RUN DATA: features of images (one vector, a map, or at points) as .npz or .parquet"""
     from vesalius.features.command import embed_command
 
-    _call(embed_command, words, "embed")
+    call(embed_command, words, "embed")
 
 
 def anatomy(words: Words) -> None:
     """RUN... --data D: what encoders know of the body (locality, landmarks, registration ...), beside what chance knows"""
     from vesalius.anatomy.command import anatomy_command
 
-    _call(anatomy_command, words, "anatomy")
+    call(anatomy_command, words, "anatomy")
 
 
 def evaluate(words: Words) -> None:
     """RUN... --data D: what encoders are worth with labels: few-shot and full fine-tuning for segmentation"""
     from vesalius.evaluate.command import evaluate_command
 
-    _call(evaluate_command, words, "evaluate")
+    call(evaluate_command, words, "evaluate")
 
 
 def find(words: Words) -> None:
     """point at a place in one image, see it in the others: landmarks by an encoder's vectors, with heat maps"""
     from vesalius.anatomy.find import find_command
 
-    _call(find_command, words, "find")
+    call(find_command, words, "find")
 
 
 def predict(words: Words) -> None:
     """RUN INPUT OUT: masks of images (PNG) or volumes (NIfTI) from a network that evaluate --save kept"""
     from vesalius.evaluate.predict import predict_command
 
-    _call(predict_command, words, "predict")
+    call(predict_command, words, "predict")
 
 
 def export(words: Words) -> None:
@@ -177,28 +172,28 @@ def export(words: Words) -> None:
 
         print(write(Path(run), Path(out), bf16))
 
-    _call(command, words, "export")
+    call(command, words, "export")
 
 
 def report(words: Words) -> None:
     """RUN...: one page of HTML that shows what was measured: tables with intervals, named checks, pictures"""
     from vesalius.report.command import report_command
 
-    _call(report_command, words, "report")
+    call(report_command, words, "report")
 
 
 def compare(words: Words) -> None:
     """RUN...: is one better than another? every number they share, with interval, p, Holm's correction and verdict"""
     from vesalius.report.compare import compare_command
 
-    _call(compare_command, words, "compare")
+    call(compare_command, words, "compare")
 
 
 def import_weights(words: Words) -> None:
     """FILE --as ARCH --out NAME.safetensors: weights from elsewhere become an encoder; no code in them is run"""
     from vesalius.foreign.command import import_command
 
-    _call(import_command, words, "import")
+    call(import_command, words, "import")
 
 
 def list_all(words: Words) -> None:
@@ -272,70 +267,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return int(code)
     return 0
-
-
-def _call(command: Callable[..., None], words: Words, name: str) -> None:
-    """Read `words` as the arguments of `command`, then call it."""
-
-    @functools.wraps(command)
-    def later(*arguments: Any, **named: Any) -> Callable[[], None]:
-        return functools.partial(command, *arguments, **named)
-
-    _parse(later, words, name)()
-
-
-def _parse(kind: Any, words: Words, name: str, description: str | None = None) -> Any:
-    """What tyro makes of `words`: a `kind`; a wrong command line becomes a one-line SettingError."""
-    import tyro
-
-    noise = io.StringIO()
-    wants_help = any(word in ("-h", "--help") for word in words)
-    try:
-        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(noise):
-            return tyro.cli(kind, args=words, prog=f"vesalius {name}", description=description)
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise SettingError(
-            _one_line(noise.getvalue()), remedy=f"See: vesalius {' '.join(name.split()[:2])} --help."
-        ) from None
-
-
-def _one_line(box: str) -> str:
-    """tyro's error, out of its frame and on one line; the frame's title only repeats it."""
-    box = re.sub(r"\u256d.*", "", box)
-    bare = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]|-{3,}", " ", box).split())
-    first = re.split(r" Got errors:| For full helptext| Argument helptext", bare)[0]
-    return first.removeprefix("Value error ").strip(" .")
-
-
-def _known(words: Words, settings: dict[str, Any]) -> None:
-    """SettingError, with the near names, for the first flag that is no setting."""
-    from vesalius.settings import unknown
-
-    dotted = [name for name, value in settings.items() if not isinstance(value, dict)]
-    dotted += [f"{name}.{key}" for name, value in settings.items() if isinstance(value, dict) for key in value]
-    for word in words:
-        name = word.removeprefix("--").split("=")[0].replace("-", "_")
-        plain = name.removeprefix("no_").replace(".no_", ".")
-        if word.startswith("--") and not {name, plain} & {*dotted, "resume", "help"}:
-            raise unknown(word.split("=")[0], name, tuple(dotted))
-
-
-def _first_flag(words: Words) -> int:
-    return next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
-
-
-def _take(words: Words, flag: str) -> tuple[str | None, Words]:
-    """The value after `flag`, and the words without both."""
-    for place, word in enumerate(words):
-        if word == flag and words[place + 1 : place + 2] in ([], ["--resume"]):
-            raise SettingError(f"{flag} names no file", remedy=f"Write {flag} RUN/config.json.")
-        if word == flag:
-            return words[place + 1], words[:place] + words[place + 2 :]
-        if word.startswith(f"{flag}="):
-            return word.split("=", 1)[1], words[:place] + words[place + 1 :]
-    return None, words
 
 
 def _json(value: Any) -> str:

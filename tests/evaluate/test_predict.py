@@ -23,7 +23,6 @@ from vesalius.data.scan import Scan
 from vesalius.data.steps import CropBorder
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.evaluate import network, segmentation
-from vesalius.evaluate.images import mask_names
 from vesalius.evaluate.metrics import dice, iou
 from vesalius.evaluate.network import Segmenter
 from vesalius.evaluate.predict import infer
@@ -222,16 +221,6 @@ def test_masks_do_not_go_among_the_images(saved: Path, pictures: Path):
     assert "lies in the folder of the images" in vesalius("predict", saved, pictures, pictures / "out").error
     assert "window is 8" in vesalius("predict", saved, pictures, pictures / "out", "--window", 8).error
     assert not (pictures / "out").exists()
-
-
-def test_names_of_masks():
-    assert mask_names(["p/a.png", "p/b.jpg"], ["left lung"]) == {
-        "p/a.png": ["p/a-left_lung"], "p/b.jpg": ["p/b-left_lung"],
-    }  # fmt: skip
-    assert mask_names(["a.png", "a.jpg"], ["x"]) == {"a.png": ["a.png-x"], "a.jpg": ["a.jpg-x"]}
-    assert mask_names(["/q/../a.png"], ["../x"]) == {"/q/../a.png": ["q/a-.._x"]}
-    with pytest.raises(SettingError, match=r"a-b-c\.png"):
-        mask_names(["a.png", "a-b.png"], ["b-c", "c"])
 
 
 def test_other_files_than_networks_are_refused(saved: Path, tiny_run: Path, tmp_path: Path):

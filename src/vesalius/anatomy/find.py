@@ -6,8 +6,6 @@ of the patch around it (see `sight`). It is sought over the whole of every other
 
 import csv
 import io
-import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,15 +29,15 @@ from vesalius.anatomy.sight import Sight, sight
 from vesalius.chance import generator
 from vesalius.compute import device_named
 from vesalius.data.datasets import Dataset, open_dataset
+from vesalius.data.outputs import SUFFIX, SetAside, output_names, write_output
 from vesalius.data.prepare import Prepared, prepare, restore_mask, restore_points
 from vesalius.data.scan import Scan
-from vesalius.data.walk import stem
 from vesalius.errors import DataError, VesaliusError
 from vesalius.features.command import read_points, to_prepared
 from vesalius.features.subjects import unlabelled
-from vesalius.progress import say, shower
+from vesalius.progress import shower
 
-PLACES, HEAT, ASIDE = "places.csv", "heat", "set_aside.json"
+PLACES, HEAT = "places.csv", "heat"
 COLUMNS = ("image", "name", "x", "y", "z", "x_mm", "y_mm", "z_mm", "cosine", "found")
 Array = NDArray[np.float64]
 
@@ -103,19 +101,21 @@ def find(
     if not given:
         remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
         raise DataError("no image of the data has points in it", file=points, remedy=remedy)
-    wanted, table, aside = _templates(one, dataset, given), list[dict[str, Any]](), list[dict[str, str]]()
-    left = {id: names for id in dataset.ids if (names := [name for name in wanted if name not in given.get(id, {})])}
+    wanted, table, aside = _templates(one, dataset, given), list[dict[str, Any]](), SetAside()
+    left = {id: [name for name in wanted if name not in given.get(id, {})] for id in dataset.ids}
+    left = {id: names for id, names in left.items() if names}
+    files = {id: dict(zip(wanted, found, strict=True)) for id, found in output_names(list(left), list(wanted)).items()}
     show = shower("searching")
     for done, (id, names) in enumerate(left.items(), 1):
+        maps = {name: out / HEAT / f"{files[id][name]}{SUFFIX[one.steps[0].ndim]}" for name in names if heat}
         try:
-            table += _sought(one, dataset, id, {name: wanted[name] for name in names}, out if heat else None)
+            table += _sought(one, dataset, id, {name: wanted[name] for name in names}, maps)
         except VesaliusError as error:
-            aside.append({"file": str(dataset.path(id) or id), "reason": f"{error.reason}. {error.remedy}"})
-            say(f"set aside: {aside[-1]['file']}: {aside[-1]['reason']}")
+            aside.add(dataset.path(id) or id, f"{error.reason}. {error.remedy}")
         show(done, len(left))
-    checkpoint.write_bytes(out / ASIDE, (json.dumps(aside, indent=2) + "\n").encode())
+    aside.write(out)
     if not table:
-        reason = aside[0]["reason"] if aside else "every place is given in every image"
+        reason = aside.rows[0]["reason"] if aside.rows else "every place is given in every image"
         raise DataError(f"there is nothing to search: {reason}", file=data)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
@@ -145,19 +145,19 @@ def _templates(one: Contestant, dataset: Dataset, given: Mapping[str, Mapping[st
 
 
 def _sought(
-    one: Contestant, dataset: Dataset, id: str, wanted: Mapping[str, Tensor], out: Path | None
+    one: Contestant, dataset: Dataset, id: str, wanted: Mapping[str, Tensor], files: Mapping[str, Path]
 ) -> list[dict[str, Any]]:
-    """A line of the table for each of `wanted`, by name; with `out`, the maps are written."""
+    """A line of the table for each of `wanted`, by name; `files`, where there are any, get the maps."""
     looked = _look(one, dataset, id)
     field = looked.seen.fine()
     searched: Searched = looked.seen.field() if field is None else field
     heat = searched.heat(torch.stack(list(wanted.values())))
     apart = one.config.side * min(looked.prepared.scan.shape) / 2
     best = peaks(heat, searched.lattice, apart, generator(one.config.seed, 7))
-    if out is not None:
+    if files:
         maps = looked.as_read(heat, searched.lattice.cells)
-        for path, one_map in zip(_files(out, id, list(wanted), looked.scan.ndim), maps, strict=True):
-            _write(path, one_map, looked.scan)
+        for name, one_map in zip(wanted, maps, strict=True):
+            write_output(files[name], one_map, looked.scan)
     return list(_lines(looked, id, list(wanted), best, clear(best, heat, Landmarks.clear)))
 
 
@@ -174,23 +174,3 @@ def _lines(
         if np.isfinite(mm).all():
             line |= {f"{axis}_mm": f"{value:.2f}" for axis, value in zip(axes, mm, strict=True)}
         yield line
-
-
-def _files(out: Path, id: str, names: Sequence[str], ndim: int) -> list[Path]:
-    """OUT/heat/FOLDERS/STEM-NAME of each name, where the image lies in such folders."""
-    folders = [part for part in Path(id).parent.parts if part not in ("/", "..", ".")]
-    suffix = ".nii.gz" if ndim == 3 else ".png"
-    plain = [re.sub(r"[^.\w-]+", "_", name) for name in names]
-    return [Path(out, HEAT, *folders, f"{stem(id)}-{name}{suffix}") for name in plain]
-
-
-def _write(path: Path, heat: NDArray[np.float32], scan: Scan) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if scan.ndim == 3:
-        from vesalius.data.nifti import write_nifti  # nibabel loads with it
-
-        write_nifti(path, heat, scan.affine)
-    else:
-        from vesalius.data.files import write_png  # Pillow loads with it
-
-        write_png(path, np.rint(heat.clip(0, 1) * 65535).astype(np.uint16))

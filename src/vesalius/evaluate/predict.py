@@ -15,11 +15,12 @@ from tyro.conf import arg
 
 from vesalius import checkpoint
 from vesalius.compute import Compute, choose, device_of
+from vesalius.data.outputs import SUFFIX, SetAside, output_names, write_output
 from vesalius.data.prepare import prepare, restore_mask
 from vesalius.data.scan import Scan
 from vesalius.errors import DataError, SettingError, VesaliusError
 from vesalius.evaluate import patches, segmentation
-from vesalius.evaluate.images import KINDS, Images, mask_names, open_images
+from vesalius.evaluate.images import Images, open_images
 from vesalius.evaluate.network import Segmenter, load, network_file
 from vesalius.evaluate.windows import slide
 from vesalius.features import evaluating
@@ -27,7 +28,8 @@ from vesalius.features.subjects import unlabelled
 from vesalius.models.backbone import takes
 from vesalius.progress import say, shower
 
-LOG, ASIDE = "predict.json", "set_aside.json"
+LOG = "predict.json"
+KINDS = ("", "-probability")
 LEAST = 32  # px, side of a window: the stride of the coarsest features
 Probabilities = NDArray[np.float32]
 
@@ -80,12 +82,12 @@ def predict(
         raise SettingError(f"window is {window}", remedy=f"Give 0 for the whole image, or at least {LEAST} px.")
     segmenter, images, where = _load(run, window), open_images(source), compute or choose()
     where.place(segmenter.network)
-    suffix = ".png" if segmenter.ndim == 2 else ".nii.gz"
-    names = mask_names(images.ids, segmenter.structures)
+    suffix = SUFFIX[segmenter.ndim]
+    names = output_names(images.ids, segmenter.structures, KINDS)
     _outside(out, images)
     files = [out / f"{name}{kind}{suffix}" for stems in names.values() for name in stems for kind in KINDS]
     _claim(out, files, {"network": _digest(Path(run)), "input": images.name, "window": window}, overwrite)
-    aside, made, show = list[dict[str, str]](), 0, shower("segmenting")
+    aside, made, show = SetAside(), 0, shower("segmenting")
     for done, (id, stems) in enumerate(names.items(), 1):
         kinds = KINDS if probabilities else KINDS[:1]
         wanted = {(k, kind): out / f"{name}{kind}{suffix}" for k, name in enumerate(stems) for kind in kinds}
@@ -93,17 +95,17 @@ def predict(
         with where.autocast():
             found = _segment(segmenter, images, id, window) if wanted else None
         if isinstance(found, str):
-            aside.append({"file": str(images.path(id) or id), "reason": found})
-            say(f"set aside: {aside[-1]['file']}: {found}")
+            aside.add(images.path(id) or id, found)
         elif found is not None:
             _write(wanted, *found)
             made += 1
         show(done, len(names))
-    checkpoint.write_bytes(out / ASIDE, (json.dumps(aside, indent=2) + "\n").encode())
-    if aside and len(aside) == len(names):
-        reason = f"none of {len(names)} images could be segmented; the first: {aside[0]['reason']}"
-        raise DataError(reason, file=aside[0]["file"])
-    say(f"{made} segmented, {len(names) - made - len(aside)} were there already, {len(aside)} set aside")
+    aside.write(out)
+    bad = len(aside.rows)
+    if bad and bad == len(names):
+        first = aside.rows[0]
+        raise DataError(f"none of {bad} images could be segmented; the first: {first['reason']}", file=first["file"])
+    say(f"{made} segmented, {len(names) - made - bad} were there already, {bad} set aside")
     return out
 
 
@@ -151,15 +153,8 @@ def _segment(segmenter: Segmenter, images: Images, id: str, window: int) -> tupl
 
 def _write(wanted: Mapping[tuple[int, str], Path], found: Probabilities, scan: Scan) -> None:
     """(structure, kind) -> file, each whole or not at all. DataError where the disk refuses."""
-    from vesalius.data.files import write_png  # Pillow loads with it
-
     for (k, kind), path in wanted.items():
-        if scan.ndim == 3:
-            from vesalius.data.nifti import write_nifti  # nibabel loads with it
-
-            write_nifti(path, found[k] if kind else (found[k] > 0.5).astype(np.uint8), scan.affine)
-        else:
-            write_png(path, np.rint(found[k] * 65535).astype(np.uint16) if kind else found[k] > 0.5)
+        write_output(path, found[k] if kind else (found[k] > 0.5), scan)
 
 
 def _outside(out: Path, images: Images) -> None:
