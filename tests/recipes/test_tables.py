@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from vesalius.errors import DataError, SettingError
 from vesalius.recipes import names, tables
-from vesalius.recipes.tables import curves
+from vesalius.recipes.tables import curves, transfer
 from vesalius.results import Row
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,25 @@ def test_numbers_of_synthetic_bodies_are_not_called_real() -> None:
     assert tables.WAITING not in tables.markdown(
         {"demo": rows("trained", 0.1), "nih": rows("a", 0, data="chestxray14")}
     )
+
+
+def test_a_run_with_fewer_numbers_of_labels_is_compared_where_it_was_measured(tmp_path: Path) -> None:
+    """`all` was measured with 3 and 12 labelled, as was `none`; `late` with 12 alone."""
+    gains = {"all": 0.2, "none": 0.0, "late": 0.1}
+    some = [
+        replace(row, measure="linear", name="dice", structure=structure, shots=shots, draw=row.seed, seed=None)
+        for run, gain in gains.items()
+        for shots in ((3, 12) if run != "late" else (12,))
+        for structure in ("heart", "lung")
+        for row in rows(run, gain)
+    ]
+    lines = [line for line in transfer.markdown(some, tmp_path).splitlines() if line.startswith("- ")]
+    assert sorted(line.split(" [")[0] for line in lines) == [
+        "- 12 labelled: all better than late: +0.100",
+        "- 12 labelled: all better than none: +0.200",
+        "- 12 labelled: late better than none: +0.100",
+        "- mean over 3, 12 labelled: all better than none: +0.200",
+    ]
 
 
 def test_other_patients_are_not_compared() -> None:

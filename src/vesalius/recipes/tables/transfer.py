@@ -7,7 +7,7 @@ from pathlib import Path
 from vesalius.report.efficiency import Panel, panels
 from vesalius.report.family import judged, pairs, sentence
 from vesalius.report.measures import PROTOCOLS
-from vesalius.report.paired import Measured, tasks
+from vesalius.report.paired import Measured, Task, tasks
 from vesalius.report.pooled import over_shots, over_structures
 from vesalius.results import Row
 
@@ -44,7 +44,7 @@ def _group(data: str, measure: str, name: str, rows: Sequence[Row]) -> str:
     text += [_trainable(panel) for panel in panels(means, n)]
     if means is not own:
         text.append(_folded("Structure by structure", [_table(panel, _called(panel)) for panel in panels(own, n)]))
-    text.append(_folded("Run against run", [_verdicts(over_shots(means) or means, n)]))
+    text.append(_folded("Run against run", [_verdicts(means, n)]))
     return "\n\n".join(part for part in text if part)
 
 
@@ -71,9 +71,19 @@ def _trainable(panel: Panel) -> str:
     return "Trainable weights: " + "; ".join(f"{n:,} ({', '.join(runs)})" for n, runs in found.items()) if found else ""
 
 
-def _verdicts(measured: Measured, resamples: int) -> str:
-    found = judged(measured, pairs(measured), resamples)
-    return "\n".join(f"- {' '.join(filter(None, [one.task.what.condition, sentence(one)]))}" for one in found)
+def _verdicts(means: Measured, resamples: int) -> str:
+    """Each pair of runs over all numbers of labelled patients together; with a number, where more runs have that one."""
+    pooled = over_shots(means)
+    several = {run for runs in pooled.values() for run in runs}
+    wider = {task: runs for task, runs in means.items() if not several.issuperset(runs)}
+    found = judged(pooled | wider, pairs(pooled | wider), resamples)
+    return "\n".join(f"- {_numbers(one.task, bool(pooled))}{sentence(one)}" for one in found)
+
+
+def _numbers(task: Task, several: bool) -> str:
+    """With how many labelled patients, where there are several numbers."""
+    words = task.what.condition or f"{task.what.shots or 'all'} labelled"
+    return f"{words}: " if several else ""
 
 
 def _folded(title: str, parts: Sequence[str]) -> str:
