@@ -101,15 +101,16 @@ def find(
     if not given:
         remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
         raise DataError("no image of the data has points in it", file=points, remedy=remedy)
+    names = list(dict.fromkeys(name for named in given.values() for name in named))
+    files = output_names(dataset.ids, names) if heat else {}
     wanted, table, aside = _templates(one, dataset, given), list[dict[str, Any]](), SetAside()
-    left = {id: [name for name in wanted if name not in given.get(id, {})] for id in dataset.ids}
-    left = {id: names for id, names in left.items() if names}
-    files = {id: dict(zip(wanted, found, strict=True)) for id, found in output_names(list(left), list(wanted)).items()}
+    left = {id: some for id in dataset.ids if (some := [name for name in wanted if name not in given.get(id, {})])}
     show = shower("searching")
-    for done, (id, names) in enumerate(left.items(), 1):
-        maps = {name: out / HEAT / f"{files[id][name]}{SUFFIX[one.steps[0].ndim]}" for name in names if heat}
+    for done, (id, some) in enumerate(left.items(), 1):
+        stems = zip(names, files.get(id, ()), strict=heat)
+        maps = {name: out / HEAT / f"{stem}{SUFFIX[one.steps[0].ndim]}" for name, stem in stems if name in some}
         try:
-            table += _sought(one, dataset, id, {name: wanted[name] for name in names}, maps)
+            table += _sought(one, dataset, id, {name: wanted[name] for name in some}, maps)
         except VesaliusError as error:
             aside.add(dataset.path(id) or id, f"{error.reason}. {error.remedy}")
         show(done, len(left))

@@ -82,6 +82,11 @@ class Panel:
         return first if found and ahead and (found.difference.value < 0) == self.task.lower_is_better else ""
 
 
+def labelled(shots: Shots) -> str:
+    """Such as `6 labelled`, of patients."""
+    return "all labelled" if shots is None else f"{shots} labelled"
+
+
 def few_first(shots: Shots) -> tuple[bool, int]:
     """The key that sorts numbers of labelled patients; all of them come last."""
     return shots is None, shots or 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from vesalius.errors import SettingError
 from vesalius.report import cases, leaks, page
 from vesalius.report.bands import NAMES, bands, measured_in
-from vesalius.report.efficiency import Panel, Shots, few_first, panels
+from vesalius.report.efficiency import Panel, few_first, labelled, panels
 from vesalius.report.family import judged, pairs, sentence
 from vesalius.report.folders import Study
 from vesalius.report.paired import Measured, Paired, repetition, tasks
@@ -116,12 +116,8 @@ def _called(panel: Panel) -> str:
     return panel.task.what.structure or "all"
 
 
-def _labelled(shots: Shots) -> str:
-    return "all labelled" if shots is None else f"{shots} labelled"
-
-
 def _table(panel: Panel, seen: Stamps) -> str:
-    columns = {_labelled(shots): panel.column(shots) for shots in panel.shots}
+    columns = {labelled(shots): panel.column(shots) for shots in panel.shots}
     return _lines(f"{measured_in(panel)}, {_called(panel)}", panel.runs, columns, seen)
 
 
@@ -132,7 +128,7 @@ def _each(some: Sequence[Panel], seen: Stamps) -> str:
     (shots,) = some[0].shots
     runs = tuple(dict.fromkeys(run for panel in some for run in panel.runs))
     columns = {_called(panel): panel.column(shots) for panel in some}
-    return _lines(f"{measured_in(some[0])}, {_labelled(shots)}", runs, columns, seen)
+    return _lines(f"{measured_in(some[0])}, {labelled(shots)}", runs, columns, seen)
 
 
 def _lines(title: str, runs: Sequence[str], columns: Mapping[str, Mapping[str, Cell]], seen: Stamps) -> str:
@@ -161,7 +157,7 @@ def _verdicts(measured: Measured, resamples: int) -> str:
     found = judged(everything, wanted, resamples)
     groups: dict[str, list[Paired]] = {}
     for one in found:
-        groups.setdefault(one.task.what.condition or _labelled(one.task.what.shots), []).append(one)
+        groups.setdefault(one.task.what.condition or labelled(one.task.what.shots), []).append(one)
     first, *rest = sorted(groups, key=lambda title: not groups[title][0].task.what.condition)
     text = (
         f"Paired over patients, as vesalius compare does. A run is better where the 95 % interval of the difference excludes "
@@ -190,7 +186,7 @@ def _worst(rows: Sequence[Row], seen: Stamps) -> str:
     chosen = dict.fromkeys((counts[0], counts[-1]))
     colours = cases.structures(case for shots in chosen for case in found[shots])
     shown = [
-        page.heading(f"{_labelled(shots)}, patient {i} from the worst", 4)
+        page.heading(f"{labelled(shots)}, patient {i} from the worst", 4)
         + page.plates(cases.plates(case, colours, seen))
         for shots in chosen
         for i, case in enumerate(found[shots], 1)

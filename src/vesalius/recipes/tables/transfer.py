@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vesalius.report.efficiency import Panel, panels
+from vesalius.report.efficiency import Panel, labelled, panels
 from vesalius.report.family import judged, pairs, sentence
 from vesalius.report.measures import PROTOCOLS
-from vesalius.report.paired import Measured, Task, tasks
+from vesalius.report.paired import Measured, tasks
 from vesalius.report.pooled import over_shots, over_structures
 from vesalius.results import Row
 
@@ -53,7 +53,7 @@ def _called(panel: Panel) -> str:
 
 
 def _table(panel: Panel, title: str) -> str:
-    heads = [f"{shots} labelled" if shots else "all labelled" for shots in panel.shots]
+    heads = [labelled(shots) for shots in panel.shots]
     lines = [f"| {title} | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     columns = [panel.column(shots) for shots in panel.shots]
     for run in panel.runs:
@@ -76,14 +76,11 @@ def _verdicts(means: Measured, resamples: int) -> str:
     pooled = over_shots(means)
     several = {run for runs in pooled.values() for run in runs}
     wider = {task: runs for task, runs in means.items() if not several.issuperset(runs)}
-    found = judged(pooled | wider, pairs(pooled | wider), resamples)
-    return "\n".join(f"- {_numbers(one.task, bool(pooled))}{sentence(one)}" for one in found)
-
-
-def _numbers(task: Task, several: bool) -> str:
-    """With how many labelled patients, where there are several numbers."""
-    words = task.what.condition or f"{task.what.shots or 'all'} labelled"
-    return f"{words}: " if several else ""
+    lines = []
+    for one in judged(pooled | wider, pairs(pooled | wider), resamples):
+        numbers = one.task.what.condition or labelled(one.task.what.shots)
+        lines.append(f"- {numbers}: {sentence(one)}" if pooled else f"- {sentence(one)}")
+    return "\n".join(lines)
 
 
 def _folded(title: str, parts: Sequence[str]) -> str:
