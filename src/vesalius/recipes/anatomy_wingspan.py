@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vesalius import checkpoint, results
-from vesalius.recipes import adam_nih_small
+from vesalius.recipes import adam_nih_small, recorded
 from vesalius.recipes.tables import curves
 from vesalius.results import Row
 
@@ -64,15 +64,20 @@ def main(
 
 
 def write_down(out: Path, root: Path, name: str) -> None:
-    """The rows to recipes/results, small enough to keep: four digits, the head of each patient's hash, of what follows from
-    other rows (px) or stands beside them (BESIDE) only the mean, and none of the arrays: they are pictures of patients."""
+    """The rows join recipes/results, small enough to keep: four digits, short hashes of patients, of what follows from other
+    rows (px) or stands beside them (BESIDE) only the mean, and none of the arrays: they are pictures of patients."""
     rows = [row for row in results.read(out / results.FILE) if not row.artefact and not row.name.endswith("_px")]
-    kept = [replace(row, value=round(row.value, 4), patient=row.patient[:8]) for row in rows if row.name not in BESIDE]
-    folder = root / "src/vesalius/recipes/results"
-    results.write(folder / f"{name}.jsonl", [*kept, *means([row for row in rows if row.name in BESIDE])])
     about = {"hardware": curves.hardware(), "settings": json.loads((out / "anatomy.json").read_text(encoding="utf-8"))}
-    about["settings"]["settings"].pop("data")  # the path of a folder on one machine
-    checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
+    patient = recorded.public([about["settings"]["settings"].pop("data")])  # the path of a folder on one machine
+    kept = [
+        replace(row, value=round(row.value, 4), patient=patient(row.patient)) for row in rows if row.name not in BESIDE
+    ]
+    folder = root / recorded.RESULTS
+    recorded.join(folder / f"{name}.jsonl", [*kept, *means([row for row in rows if row.name in BESIDE])])
+    path = folder / f"{name}.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["settings"]["done"] if path.exists() else {}
+    about["settings"]["done"] = before | about["settings"]["done"]
+    checkpoint.write_bytes(path, (json.dumps(about, indent=2) + "\n").encode())
 
 
 def means(rows: Sequence[Row]) -> list[Row]:

@@ -82,6 +82,14 @@ def curve(folders: Mapping[str, Path]) -> str:
     return text.getvalue()
 
 
+def joined(before: str, now: str) -> str:
+    """Two such CSV as one: of a run that is in both, `now`'s lines."""
+    head, *lines = now.splitlines(keepends=True)
+    runs = {line.split(",")[0] for line in lines}
+    kept = [line for line in before.splitlines(keepends=True)[1:] if line.split(",")[0] not in runs]
+    return "".join([head, *kept, *lines])
+
+
 def _thinned(logged: Sequence[Line]) -> Iterator[Line]:
     for stage in sorted({line["stage"] for line in logged}):
         own = [line for line in logged if line["stage"] == stage]

@@ -1,7 +1,7 @@
 """Studies of transfer that share encoders: measured one after the other into one file, gone on with, written down."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from vesalius import checkpoint, results
 from vesalius.evaluate.command import evaluate
 from vesalius.evaluate.study import Study
-from vesalius.recipes import chosen
+from vesalius.recipes import chosen, recorded
 from vesalius.recipes.tables import curves
 from vesalius.results import Row
 from vesalius.settings import to_dict
@@ -22,10 +22,10 @@ KEPT = ("dice", "auc")  # IoU follows from Dice; pictures of patients are not ha
 Studies = Mapping[str, tuple[Runs, Study]]  # name -> the encoders, and what is asked of them
 
 
-def run(studies: Studies, out: str, only: str, record: str, name: str) -> None:
-    """What a recipe called `name` does: `measure`, or, with the root of a checkout to record in, `write_down`."""
-    if record:
-        write_down(studies, Path(out), Path(record), name)
+def run(studies: Studies, out: str, only: str, root: str, name: str) -> None:
+    """What a recipe called `name` does: `measure`, or, with the `root` of a checkout to record in, `write_down`."""
+    if root:
+        write_down(studies, Path(out), Path(root), name)
     else:
         measure(studies, Path(out), only)
 
@@ -39,29 +39,30 @@ def measure(studies: Studies, out: Path, only: str) -> None:
 
 
 def write_down(studies: Studies, out: Path, root: Path, name: str) -> None:
-    """The rows in OUT to recipes/results of a checkout, small enough to keep: four digits, the head of each patient's hash.
+    """The rows in OUT join recipes/results of a checkout, small enough to keep: four digits, short hashes of patients.
 
     Beside them go, of AUC, the scores that it was computed from; and the settings and the hardware. name: of the recipe.
     """
-    folder = root / "src/vesalius/recipes/results"
+    folder = root / recorded.RESULTS
     rows = [row for row in results.read(out / results.FILE) if row.name in KEPT]
-    results.write(folder / f"{name}.jsonl", [_short(row, out, folder, name) for row in rows])
+    patient = recorded.public(study.data for _, study in studies.values())
+    recorded.join(folder / f"{name}.jsonl", [_short(row, out, folder, name, patient) for row in rows])
     settings = {key: {**to_dict(study), "data": study.data.split(":")[0]} for key, (_, study) in studies.items()}
     about = {"hardware": curves.hardware(), "studies": settings}
     checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
 
 
-def _short(row: Row, out: Path, folder: Path, name: str) -> Row:
+def _short(row: Row, out: Path, folder: Path, name: str, patient: Callable[[str], str]) -> Row:
     """`row` as it is kept; its scores are copied to FOLDER/NAME."""
     kept = ""
     if row.artefact:
         kept = f"{name}/{Path(row.artefact).name}"
         with np.load(out / row.artefact, allow_pickle=False) as arrays:
             short = {
-                "patient": np.array([patient[:8] for patient in arrays["patient"]]),
+                "patient": np.array([patient(str(one)) for one in arrays["patient"]]),
                 "label": arrays["label"].astype(np.uint8),
                 "score": arrays["score"].astype(np.float32),
             }
         (folder / name).mkdir(parents=True, exist_ok=True)
         np.savez_compressed(folder / kept, allow_pickle=False, **short)
-    return replace(row, value=round(row.value, 4), patient=row.patient[:8], artefact=kept)
+    return replace(row, value=round(row.value, 4), patient=patient(row.patient), artefact=kept)

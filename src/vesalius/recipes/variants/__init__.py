@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vesalius import checkpoint, results, zoo
+from vesalius import checkpoint, zoo
 from vesalius.errors import SettingError
-from vesalius.recipes import chosen
+from vesalius.recipes import chosen, recorded
 from vesalius.recipes.tables import curves
 
 Variants = Mapping[str, tuple[str, Mapping[str, Any]]]  # name of a run -> method, its own settings
@@ -36,21 +36,23 @@ def pretrain(
 def write_down(
     variants: Variants, out: Path, root: Path, name: str, data: str, weights: Collection[str] | None = None
 ) -> None:
-    """Of the runs in `out` that have finished: rows, curves and hardware to recipes/results; of those in `weights`, or of all,
-    the encoders in bf16 to weights/. root: of a checkout. name: of the recipe. data: in words.
+    """Of the runs in `out` that have finished: rows, curves and hardware join recipes/results; of those in `weights`, or of
+    all, the encoders in bf16 go to weights/. root: of a checkout. name: of the recipe. data: in words.
 
     SettingError, and what was recorded before stays: none has finished."""
-    folder = root / "src/vesalius/recipes/results"
+    folder = root / recorded.RESULTS
     runs = {run: out / run for run in variants if _finished(out / run)}
     if not runs:
         remedy = f"Train first, without --record: vesalius run {name}. Or name the folder of the runs with --out."
         raise SettingError("no run has finished here, so there is nothing to record", file=out, remedy=remedy)
-    found = [row for run, path in runs.items() for row in curves.rows(path, run, data)]
-    results.write(folder / f"{name}.jsonl", found)
+    table, lines = folder / f"{name}.csv", curves.curve(runs)
+    recorded.join(folder / f"{name}.jsonl", [row for run, path in runs.items() for row in curves.rows(path, run, data)])
     for run, path in runs.items():
         if weights is None or run in weights:
             zoo.export(path, root / "weights" / f"{name}-{run}.safetensors", bf16=True)
-    checkpoint.write_bytes(folder / f"{name}.csv", curves.curve(runs).encode())
+    checkpoint.write_bytes(
+        table, curves.joined(table.read_text(encoding="utf-8") if table.exists() else "", lines).encode()
+    )
     about = {"hardware": curves.hardware(), "data": zoo.load(next(iter(runs.values()))).card.data}
     checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
 
