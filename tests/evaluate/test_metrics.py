@@ -7,7 +7,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
 from vesalius.chance import generator
-from vesalius.evaluate.metrics import dice, hausdorff95, iou, measured, surface_dice
+from vesalius.evaluate.metrics import dice, hausdorff95, iou, largest_parts, measured, surface_dice
 
 
 def pair(shape, seed):
@@ -52,6 +52,17 @@ def test_empty_against_empty_is_undefined_and_against_something_is_the_worst():
     assert found == {("dice", "b"): 1.0, ("iou", "b"): 1.0, ("hd95", "b"): 0.0}
     counted = measured(both, both, ("a", "b"), ("dice", "iou", "hd95"), 1.0, None, empty=True)
     assert counted == {**found, ("dice", "a"): 1.0, ("iou", "a"): 1.0}
+
+
+def test_of_each_structure_the_largest_part_is_kept_and_corners_connect():
+    found = np.zeros((3, 6, 6, 6), bool)
+    found[0, :2, :2, :2] = found[0, 2, 2, 2] = True  # nine voxels, one of them at a corner
+    found[0, 4:, 4:, 4:] = True  # eight
+    found[1, 5, 5, 5] = True
+    kept = largest_parts(found)
+    assert kept[0].sum() == 9
+    assert kept[0, 2, 2, 2]
+    assert np.array_equal(kept[1:], found[1:])
 
 
 def test_surfaces_a_voxel_apart_agree_within_a_voxel_and_not_within_half():

@@ -23,7 +23,7 @@ from vesalius.data.scan import Scan
 from vesalius.data.steps import CropBorder
 from vesalius.errors import CheckpointError, SettingError
 from vesalius.evaluate import network, segmentation
-from vesalius.evaluate.metrics import dice, iou
+from vesalius.evaluate.metrics import dice, iou, largest_parts
 from vesalius.evaluate.network import Segmenter
 from vesalius.evaluate.predict import infer
 from vesalius.evaluate.repeats import Repeat
@@ -187,6 +187,18 @@ def test_probabilities_are_sixteen_bits_and_the_mask_is_where_they_exceed_a_half
     assert np.array_equal(mask(tmp_path / "out" / f"{image.stem}-heart.png") == 255, found > 65535 / 2)
     scan = Scan(mask(image)[None], "0..1")
     np.testing.assert_allclose(found / 65535, infer(network.load(saved), scan, 32)[0], atol=1e-5)
+
+
+def test_the_largest_part_of_each_structure_alone(saved: Path, pictures: Path, tmp_path: Path):
+    image = next(pictures.rglob("*.png"))
+    for folder, flags in (("all", ()), ("largest", ("--largest",))):
+        assert vesalius("predict", saved, image, tmp_path / folder, "--window", 32, *flags).status == 0
+    for path in sorted((tmp_path / "all").glob("*.png")):
+        every, kept = mask(path) == 255, mask(tmp_path / "largest" / path.name) == 255
+        assert np.array_equal(kept, largest_parts(every[None])[0])
+    assert (
+        "or not of --largest" in vesalius("predict", saved, image, tmp_path / "all", "--window", 32, "--largest").error
+    )
 
 
 def test_bad_files_are_set_aside_and_the_others_done(saved: Path, pictures: Path, tmp_path: Path):

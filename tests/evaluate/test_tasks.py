@@ -41,6 +41,19 @@ def test_a_row_of_every_metric_of_every_contoured_structure():
     assert {(row.patient, row.parameters, row.shots, row.space) for row in rows} == {("p", 7, 3, "standard")}
 
 
+def test_only_the_largest_part_counts_where_that_is_asked_for():
+    one, _ = masked()
+    truth = np.zeros((2, 40, 40), bool)
+    truth[:, :20] = True
+    one, found = replace(one, packed=np.packbits(truth, axis=0)), truth.astype(np.float32)
+    found[0, 30:32] = 1  # not there, and smaller
+    for largest, best in ((False, [dice(found[0] > 0.5, truth[0]), 1.0]), (True, [1.0, 1.0])):
+        rows = list(
+            Masks(("a", "b"), metrics=("dice",), largest=largest).rows(Outcome([found], 1), [one], ABOUT, kept({}))
+        )
+        assert [row.value for row in rows] == best
+
+
 def test_distances_are_in_millimetres_where_a_pixel_has_a_size():
     one, truth = masked()
     found = np.roll(truth, 1, 1).astype(np.float32)

@@ -39,6 +39,7 @@ def evaluate_command(
     tolerance: float = Masks.tolerance,
     cases: bool = False,
     empty: bool = False,
+    largest: bool = False,
     size: int | None = None,
     window: int | None = None,
     patch: tuple[int, ...] | None = None,
@@ -81,6 +82,7 @@ def evaluate_command(
         tolerance: of surface_dice, mm (pixels where their size is unknown)
         cases: keep a picture of every test patient of the first draw, for the report's worst cases
         empty: a structure that is neither there nor found counts as Dice 1, in place of not at all
+        largest: of a structure that was found only the largest connected part counts (LiTS)
         size: side at which the network sees 2-D images, px; default of this and of those below: the protocol's own
         window: side of the squares cut from them for training, px; 0: none are
         patch: sides of the patches of volumes, voxels
@@ -107,10 +109,11 @@ def evaluate_command(
         "batch": batch, "lr": lr, "frozen": frozen, "ramp": ramp, "skips": None if skips else False, "whole": whole or None,
         "standardise": None if standardise else False, "cosine": cosine or None,
     }  # fmt: skip
+    own = {name: value for name, value in given.items() if value is not None}
     study = Study(
         data, protocol, train=train, test=test, structures=structures, classes=classes,
         plan=Plan(shots, shares, draws, folds, seed), metrics=metrics, tolerance=tolerance, cases=cases, empty=empty,
-        settings={name: value for name, value in given.items() if value is not None}, save=save, allow_leak=allow_leak,
+        largest=largest, settings=own, save=save, allow_leak=allow_leak,
     )  # fmt: skip
     evaluate(runs, Path(out), study, choose(device, precision))
 

@@ -21,6 +21,7 @@ from vesalius.data.scan import Scan
 from vesalius.errors import DataError, SettingError, VesaliusError
 from vesalius.evaluate import patches, segmentation
 from vesalius.evaluate.images import Images, open_images
+from vesalius.evaluate.metrics import largest_parts
 from vesalius.evaluate.network import Segmenter, load, network_file
 from vesalius.evaluate.windows import slide
 from vesalius.features import evaluating
@@ -41,6 +42,7 @@ def predict_command(
     /,
     probabilities: bool = False,
     window: int = 0,
+    largest: bool = False,
     overwrite: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -53,14 +55,19 @@ def predict_command(
         out: folder to write to, sub-folders as in the input
         probabilities: also write STEM-STRUCTURE-probability.png, 16 bit, 65535 for 1, or of volumes .nii.gz, 0..1
         window: side of a window that slides over the prepared 2-D image, px; 0 = the whole image, resized as in training
+        largest: of each structure only the largest connected part becomes its mask; probabilities stay as they are
         overwrite: delete the masks of these images that are there, and make them anew
         device: auto, cpu or cuda
         precision: auto, fp32 or bf16; auto: bf16 where the device is fast at it
     """
     where = choose(device, precision)
-    print(
-        predict(run, input, Path(out), probabilities=probabilities, window=window, overwrite=overwrite, compute=where)
-    )
+    flags: dict[str, Any] = {
+        "probabilities": probabilities,
+        "window": window,
+        "largest": largest,
+        "overwrite": overwrite,
+    }
+    print(predict(run, input, Path(out), **flags, compute=where))
 
 
 def predict(
@@ -70,6 +77,7 @@ def predict(
     *,
     probabilities: bool = False,
     window: int = 0,
+    largest: bool = False,
     overwrite: bool = False,
     compute: Compute | None = None,
 ) -> Path:
@@ -86,7 +94,13 @@ def predict(
     names = output_names(images.ids, segmenter.structures, KINDS)
     _outside(out, images)
     files = [out / f"{name}{kind}{suffix}" for stems in names.values() for name in stems for kind in KINDS]
-    _claim(out, files, {"network": _digest(Path(run)), "input": images.name, "window": window}, overwrite)
+    about = {
+        "network": _digest(Path(run)),
+        "input": images.name,
+        "window": window,
+        **({"largest": True} if largest else {}),
+    }
+    _claim(out, files, about, overwrite)
     aside, made, show = SetAside(), 0, shower("segmenting")
     for done, (id, stems) in enumerate(names.items(), 1):
         kinds = KINDS if probabilities else KINDS[:1]
@@ -97,7 +111,7 @@ def predict(
         if isinstance(found, str):
             aside.add(images.path(id) or id, found)
         elif found is not None:
-            _write(wanted, *found)
+            _write(wanted, *found, largest)
             made += 1
         show(done, len(names))
     aside.write(out)
@@ -151,10 +165,11 @@ def _segment(segmenter: Segmenter, images: Images, id: str, window: int) -> tupl
         return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _write(wanted: Mapping[tuple[int, str], Path], found: Probabilities, scan: Scan) -> None:
+def _write(wanted: Mapping[tuple[int, str], Path], found: Probabilities, scan: Scan, largest: bool) -> None:
     """(structure, kind) -> file, each whole or not at all. DataError where the disk refuses."""
+    masks = largest_parts(found > 0.5) if largest else found > 0.5
     for (k, kind), path in wanted.items():
-        write_output(path, found[k] if kind else (found[k] > 0.5), scan)
+        write_output(path, found[k] if kind else masks[k], scan)
 
 
 def _outside(out: Path, images: Images) -> None:
@@ -175,7 +190,7 @@ def _claim(out: Path, files: Sequence[Path], about: dict[str, Any], overwrite: b
     same = log.exists() and log.read_text(encoding="utf-8") == json.dumps(about, indent=2) + "\n"
     there = [file for file in files if file.exists()]
     if there and not same and not overwrite:
-        reason = "holds masks that are not of this network, input and window"
+        reason = "holds masks that are not of this network, input and window, or not of --largest alike"
         raise SettingError(reason, file=out, remedy="Choose another folder, or --overwrite.")
     for file in there if overwrite else ():
         file.unlink()

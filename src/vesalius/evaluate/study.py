@@ -28,6 +28,7 @@ class Study:
     tolerance: float = Masks.tolerance
     cases: bool = False
     empty: bool = False
+    largest: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     save: bool = False
     allow_leak: bool = False

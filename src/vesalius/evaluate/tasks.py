@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.errors import DataError
-from vesalius.evaluate.metrics import DISTANCES, OVERLAPS, measured
+from vesalius.evaluate.metrics import DISTANCES, OVERLAPS, largest_parts, measured
 from vesalius.evaluate.outcome import Outcome
 from vesalius.features.subjects import Subject
 from vesalius.progress import say
@@ -24,7 +24,8 @@ class Masks:
     """Structures that may overlap, each its own yes or no at 0.5. metrics: of METRICS, per patient, in the prepared image.
 
     tolerance: of surface Dice, mm (voxels where the file does not say how large one is). cases: keep a picture of every
-    test patient of the first draw, so that a report can show the worst. empty: see `metrics.measured`.
+    test patient of the first draw, so that a report can show the worst. empty: see `metrics.measured`. largest: of what was
+    found, the largest connected part of each structure alone.
     """
 
     names: tuple[str, ...]
@@ -32,6 +33,7 @@ class Masks:
     tolerance: float = 2.0
     cases: bool = False
     empty: bool = False
+    largest: bool = False
 
     def rows(self, outcome: Outcome, test: Sequence[Subject], about: Row, save: Saver) -> Iterator[Row]:
         """Of one training: each metric of each patient and structure, empty against empty left out."""
@@ -39,6 +41,8 @@ class Masks:
             common = [i for i, name in enumerate(self.names) if name in subject.structures]
             names = [self.names[i] for i in common]
             found, truth = probabilities[common] > 0.5, subject.mask[[subject.structures.index(name) for name in names]]
+            if self.largest:
+                found = largest_parts(found)
             mine = replace(about, patient=subject.patient, parameters=outcome.parameters, space="standard")
             values = measured(found, truth, names, self.metrics, self.tolerance, subject.spacing, self.empty)
             for (metric, name), value in values.items():

@@ -78,7 +78,7 @@ class Trainings:
     def of(self, one: Contestant, pool: Sequence[Subject], test: Sequence[Subject], about: Row) -> None:
         """All trainings of `one` that are not in OUT/results.jsonl yet. about: what its rows have in common."""
         study, path = self.study, self.out / results.FILE
-        masks = {"metrics": study.metrics, "tolerance": study.tolerance, "cases": study.cases, "empty": study.empty}
+        masks = {name: getattr(study, name) for name in ("metrics", "tolerance", "cases", "empty", "largest")}
         task = task_of((*pool, *test), study.structures, study.classes, study.data, **masks)
         ndim = one.loaded.card.backbone["ndim"]
         maker, config = protocols.find(study.protocol, task, study.settings, ndim, one.random)
