@@ -23,8 +23,8 @@ def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_
     studies = {"kermany": ({"tiny": tiny_run, "random": "random"}, study)}
     out, root = tmp_path / "out", tmp_path / "checkout"
     (root / "src/vesalius/recipes/results").mkdir(parents=True)
-    for _ in range(2):  # the second time all is done already
-        transfer.measure(studies, out, "")
+    for runs in (("tiny",), (), ()):  # one of them, the rest; the third time all is done already
+        transfer.measure(studies, out, "", runs)
     transfer.write_down(studies, out, root, "trial")
     folder = root / "src/vesalius/recipes/results"
     rows = read(folder / "trial.jsonl")
@@ -40,6 +40,11 @@ def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_
     assert text.startswith("| kermany, linear: AUC, pneumonia")
     assert "| tiny | " in text
     assert "tiny" in text.partition("Run against run")[2]
+
+
+def test_an_unknown_encoder_is_refused(tmp_path: Path):
+    with pytest.raises(SettingError, match=r"runs has one, two. a has three"):
+        transfer.measure({"a": ({"three": ""}, Study("folder:x"))}, tmp_path, "", ("two", "three", "one"))
 
 
 def test_an_unknown_study_is_refused(tmp_path: Path):

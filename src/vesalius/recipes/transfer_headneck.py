@@ -79,6 +79,7 @@ def main(
     pcrlv2: str = f"runs/{pcrlv2_ct_small.NAME}",
     out: str = f"runs/{NAME}",
     only: str = "",
+    runs: tuple[str, ...] = (),
     record: str = "",
 ) -> None:
     """Measure the pyramids and random weights, or go on with it.
@@ -89,6 +90,7 @@ def main(
         pcrlv2: folder of the runs of pcrlv2_ct_small
         out: folder of the rows
         only: one of linear, nonlinear, linear_few, nonlinear_few, finetune, these with _pcrlv2, finetune_unet
+        runs: encoders of that study alone, such as to measure two side by side, into two folders
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    transfer.run(studies(data, vox2vec, pcrlv2), out, only, record, NAME)
+    transfer.run(studies(data, vox2vec, pcrlv2), out, only, record, NAME, runs)

@@ -46,6 +46,7 @@ def main(
     encoders: str = f"runs/{hippocampus_small.NAME}",
     out: str = f"runs/{NAME}",
     only: str = "",
+    runs: tuple[str, ...] = (),
     record: str = "",
 ) -> None:
     """Measure the encoders and random weights, or go on with it.
@@ -55,6 +56,7 @@ def main(
         encoders: folder of hippocampus_small's runs
         out: folder of the rows
         only: one of linear, nonlinear, finetune, with the fold, such as linear_0
+        runs: encoders of that study alone, such as to measure two side by side, into two folders
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    transfer.run(studies(data, encoders), out, only, record, NAME)
+    transfer.run(studies(data, encoders), out, only, record, NAME, runs)

@@ -1,13 +1,14 @@
 """Studies of transfer that share encoders: measured one after the other into one file, gone on with, written down."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vesalius import checkpoint, results
+from vesalius import checkpoint, results, zoo
+from vesalius.errors import SettingError
 from vesalius.evaluate.command import evaluate
 from vesalius.evaluate.study import Study
 from vesalius.recipes import chosen, recorded
@@ -22,20 +23,27 @@ KEPT = ("dice", "auc")  # IoU follows from Dice; pictures of patients are not ha
 Studies = Mapping[str, tuple[Runs, Study]]  # name -> the encoders, and what is asked of them
 
 
-def run(studies: Studies, out: str, only: str, root: str, name: str) -> None:
+def run(studies: Studies, out: str, only: str, root: str, name: str, runs: Sequence[str] = ()) -> None:
     """What a recipe called `name` does: `measure`, or, with the `root` of a checkout to record in, `write_down`."""
     if root:
         write_down(studies, Path(out), Path(root), name)
     else:
-        measure(studies, Path(out), only)
+        measure(studies, Path(out), only, runs)
 
 
-def measure(studies: Studies, out: Path, only: str) -> None:
-    """Each of `studies` into OUT/results.jsonl. only: one of them, or "". SettingError: there is none of that name."""
+def measure(studies: Studies, out: Path, only: str, runs: Sequence[str] = ()) -> None:
+    """Each of `studies` into OUT/results.jsonl. only: one of them, or "". runs: of its encoders, or () for all.
+
+    SettingError: there is none of that name.
+    """
     for name in chosen(studies, only):
-        runs, study = studies[name]
+        every, study = studies[name]
+        known = dict(zoo.named(every))
+        if missing := set(runs) - set(known):
+            remedy = f"{name} has {', '.join(known)}."
+            raise SettingError(f"setting runs has {', '.join(sorted(missing))}", remedy=remedy)
         print(f"{name}: {study.protocol} on {study.data.split(':')[0]}")
-        print(evaluate(runs, out, study))
+        print(evaluate({run: path for run, path in known.items() if not runs or run in runs}, out, study))
 
 
 def write_down(studies: Studies, out: Path, root: Path, name: str) -> None:
