@@ -11,6 +11,7 @@ from fakes import msd
 from fakes.command import vesalius
 from vesalius import checkpoint, results, zoo
 from vesalius.checkpoint import Card
+from vesalius.data import shelf
 from vesalius.data.cache import key_hash, salt_of
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
@@ -49,6 +50,23 @@ def test_masks_have_the_dice_that_was_measured(encoder: Path, tmp_path: Path, ow
         np.testing.assert_allclose(found.affine, source.affine, atol=1e-5)
         truth = labels.mask[labels.structures.index(row.structure)]
         assert dice(np.asarray(found.dataobj) > 0, truth) == pytest.approx(row.value)
+
+
+def test_what_the_memory_does_not_hold_changes_no_number(
+    encoder: Path, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = f"msd:{msd.write(tmp_path / 'Task04_Hippocampus')}?fold=0&folds=3"
+    words = ["evaluate", encoder, "--data", data, "--protocol", "linear", *QUICK, "--whole"]
+    held = list[int]()
+    monkeypatch.setattr(
+        shelf.Shelf, "_block", lambda self, size, make=shelf.Shelf._block: held.append(size) or make(self, size)
+    )
+    for name, share in (("memory", shelf.SHARE), ("file", 0.0)):
+        monkeypatch.setattr(shelf, "SHARE", share)
+        assert vesalius(*words, "--out", tmp_path / name).status == 0
+        assert bool(held) == (name == "file")
+    rows, others = (results.read(tmp_path / name / results.FILE) for name in ("memory", "file"))
+    assert rows == others
 
 
 def test_a_window_is_not_asked_of_volumes(encoder: Path, tmp_path: Path, own_cache: Path):

@@ -2,7 +2,7 @@
 
 Where a volume fits into memory, the encoder need not see it again for every step, as it must where patches are cut from the
 image (`patches`; the paper's way). Heads then learn on patches cut from the pyramids, in the same way as there, and predict
-from the whole pyramids. Memory: 2 * sum(C_i * cells_i) bytes a volume.
+from the whole pyramids: 2 * sum(C_i * cells_i) bytes a volume, in a file where the memory is too small.
 
 DIFFERENCES from vox2vec: the zeros that pad a patch's border are not seen, neither in training nor in prediction; a patch
 begins at a cell of the coarsest level, so that cells of all levels lie in it whole.
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vesalius import features
 from vesalius.chance import generator
 from vesalius.compute import device_of
+from vesalius.data.shelf import Shelf
 from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.patches import Config, answer, built, middles, padded, rest, voxels
@@ -100,10 +101,11 @@ class Probe:
 
 
 def pyramids(backbone: Any, subjects: Sequence[Subject]) -> list[Pyramid]:
-    """Of each subject, float16. DataError: features beyond 65,504."""
-    show, found = shower("computing features"), list[Pyramid]()
+    """Of each subject, float16; what the memory does not hold lies in a file. DataError: features beyond 65,504."""
+    show, found, shelf = shower("computing features"), list[Pyramid](), Shelf()
     for done, subject in enumerate(subjects, 1):
-        found.append(features.pyramid(backbone, subject.image, dtype=torch.float16))
+        levels = features.pyramid(backbone, subject.image, dtype=torch.float16)
+        found.append([torch.from_numpy(shelf.keep(level.numpy())) for level in levels])
         show(done, len(subjects))
     return found
 

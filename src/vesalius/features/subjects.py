@@ -1,7 +1,7 @@
 """The images that a measure or a probe looks at, prepared as an encoder was trained to see them, and what is known of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from vesalius.data.cache import key_hash
 from vesalius.data.datasets import Dataset
 from vesalius.data.prepare import Prepared, prepare, prepare_labels, prepare_points, steps_to_json
 from vesalius.data.scan import Array
+from vesalius.data.shelf import Shelf
 from vesalius.data.steps import Step
 from vesalius.errors import DataError
 from vesalius.progress import shower
@@ -122,11 +123,13 @@ def load(
 ) -> list[Subject]:
     """The images called `ids` through `steps`; hashed with `key`. points: landmarks in place of the data set's own.
 
-    DataError: an image that cannot be read or prepared.
+    What the memory does not hold lies in a file. DataError: an image that cannot be read or prepared.
     """
-    subjects = []
+    subjects, shelf = [], Shelf()
     for done, id in enumerate(ids, 1):
-        subjects.append(_subject(data, id, steps, key, points))
+        one = _subject(data, id, steps, key, points)
+        packed = None if one.packed is None else shelf.keep(one.packed)
+        subjects.append(replace(one, pixels=shelf.keep(one.pixels), packed=packed))
         if progress is not None:
             progress(done, len(ids))
     return subjects
