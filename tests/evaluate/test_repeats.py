@@ -34,6 +34,11 @@ def test_where_nothing_is_left_to_chance_all_patients_are_trained_on_once():
     assert [one.shots for one in repeats(POOL, plan)].count(10) == 4
 
 
+def test_all_patients_of_a_fold_have_no_number_for_it_differs_from_fold_to_fold():
+    found = [one.shots for one in repeats(POOL, Plan(shares=(0.3, 1.0), draws=1), fold=True)]
+    assert found == [3, None]
+
+
 def test_folds_test_every_patient_once_and_never_train_on_him():
     tested = []
     for _, train, held in cohorts(POOL, [], Plan(folds=3)):

@@ -44,8 +44,9 @@ class Repeat:
     own: tuple[int, ...]
 
 
-def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True) -> Iterator[Repeat]:
-    """All trainings on `pool`. chance: False for a protocol without any: all patients are then trained on once.
+def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True, fold: bool = False) -> Iterator[Repeat]:
+    """All trainings on `pool`. chance: False for a protocol without any: all patients are then trained on once. fold: the pool
+    is that of one of several folds.
 
     SettingError: more shots than patients.
     """
@@ -62,7 +63,7 @@ def repeats(pool: Sequence[Subject], plan: Plan, *, chance: bool = True) -> Iter
                 continue
             people = {patients[id] for id in chosen[n]}
             own = chosen[n] if plan.shots else [id for id, patient in patients.items() if patient in people]
-            yield Repeat(None if plan.folds and n == everyone else n, draw, seed, tuple(map(int, own)))
+            yield Repeat(None if fold and n == everyone else n, draw, seed, tuple(map(int, own)))
 
 
 def cohorts(

@@ -95,7 +95,7 @@ class Trainings:
         for number, some, others in cohorts(pool, test, study.plan):
             fold = self._fold if number is None else number
             _check_known(task, some, others, study.data)
-            asked = repeats(some, study.plan, chance=chance)
+            asked = repeats(some, study.plan, chance=chance, fold=fold is not None)
             left = [each for each in asked if (fold, each.shots, each.draw) not in finished]
             make = partial(maker, pool=some, test=others, names=task.names, config=config)
             for repeat, trainer in _trainers(one, left, make, self.compute):
