@@ -56,7 +56,8 @@ def main(
         encoders: folder of hippocampus_small's runs
         out: folder of the rows
         only: one of linear, nonlinear, finetune, with the fold, such as linear_0
-        runs: encoders of that study alone, such as to measure two side by side, into two folders
+        runs: encoders of that study alone, such as to measure two side by side, into two folders; random weights go
+            beside a run
         record: root of a checkout: write the rows into it, and measure nothing
     """
     transfer.run(studies(data, encoders), out, only, record, NAME, runs)
