@@ -133,7 +133,7 @@ def test_candidates_of_luna16_become_marks(tmp_path: Path) -> None:
     asked = [id for id in data.ids if id.startswith(f"{UID}10")]
     only = marks_of(data, asked, [float(data.lesion(id) == 1) for id in asked])
     assert sensitivity(only, (0.0, 7.0)).tolist() == [[0.5, 1.0]]  # then all others, of one score: 6 false positives
-    scores = {cube.id: float((cube.image == luna16.VALUE).any()) for cube in data.stream(data.ids)}
+    scores = {id: float((data.read(id).image == luna16.VALUE).any()) for id in data.ids}
     every = marks_of(data, list(scores), list(scores.values()))
-    alone = marks_of(data, data.ids, [float((data.read(id).image == luna16.VALUE).any()) for id in data.ids])
-    assert cpm(every) == cpm(alone)
+    turned = marks_of(data, list(scores)[::-1], list(scores.values())[::-1])
+    assert cpm(every) == cpm(turned)

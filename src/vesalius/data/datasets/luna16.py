@@ -13,8 +13,8 @@ rejects none of 96 voxels a side. Repaired it is `--method.tissue 0 0.15`, of a 
 where it reaches out of the scan. Its author speaks of positives that are listed twice, and of two negatives a positive; the
 lists were not published. Here nothing is listed twice: the share of positives, a third, is the same. Negatives are drawn
 evenly from all scans of a subset, by a hash of their names; `stands_for` says of how many each is one. All of them
-(`negatives=0`) do not fit in memory: `stream` reads them scan by scan. The encoder must not be one that crops to the body
-(--body).
+(`negatives=0`) are some 200 GB; ids are in the order of scans, each of which is read once. The encoder must not be one
+that crops to the body (--body).
 
 Who a scan is of is not in the download: each counts as a patient. LIDC-IDRI has 8 more CT than patients. Not read: masks of
 the lungs, `candidates.csv`, and the irrelevant findings (`annotations_excluded.csv`), which the challenge ignores when false
@@ -23,7 +23,7 @@ positives are counted. Could not be checked against the original: counts, and th
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -163,24 +163,8 @@ class Dataset(OnDisk):
     def read(self, id: str, /) -> Scan:
         """The scan as stored, or the cube of it round a candidate. DataError: that is not in the scan."""
         path = self.path(id)
-        return self._part(_volume(path, footprint(path)), id)
-
-    def stream(self, ids: Iterable[str]) -> Iterator[Scan]:
-        """`read` of each id, in whatever order they come, with each scan read once and at most two of them in memory.
-
-        Those of a scan follow each other, scans in the order in which `ids` first name them. Errors: those of `read`.
-        """
-        scans: dict[Path, list[str]] = {}
-        for id in ids:
-            scans.setdefault(self.path(id), []).append(id)
-        for path, own in scans.items():
-            whole = _volume(path, footprint(path))
-            yield from (self._part(whole, id) for id in own)
-
-    def _part(self, whole: Scan, id: str) -> Scan:
-        """What `id` names of its scan: all, or the cube round a candidate."""
-        scan = replace(whole, id=id, patient=self.patient(id), meta=self.meta(id))
-        return scan if self.task == "scans" else _cube(scan, _voxels(scan, [_place(id, self.path(id))])[0])
+        scan = replace(_volume(path, footprint(path)), id=id, patient=self.patient(id), meta=self.meta(id))
+        return scan if self.task == "scans" else _cube(scan, _voxels(scan, [_place(id, path)])[0])
 
     def labels(self, id: str, /) -> Labels:
         """Of a scan boxes round its nodules, of a candidate its class."""
