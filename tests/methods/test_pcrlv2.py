@@ -15,7 +15,7 @@ import vesalius
 from fakes.memory import MemoryScan
 from fakes.pictures import radiograph
 from fakes.volumes import ct, save
-from vesalius import zoo
+from vesalius import checkpoint, zoo
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
 from vesalius.losses.cosine import distance
@@ -128,6 +128,45 @@ def test_the_loss_of_held_out_images_does_not_depend_on_the_step() -> None:
     assert not np.all(made.shares(STEP) == 0.5)
 
 
+def test_of_held_out_images_only_the_restoration_is_watched_and_the_last_encoder_is_kept(tmp_path: Path) -> None:
+    made, batch = method().eval(), views()
+    assert set(made(batch, STEP).log) >= {"restoration", "explained"}
+    torch.testing.assert_close(made(batch, STEP).loss, made(batch, STEP).log["restoration"])
+    assert "comparison" in method(restore=False).eval()(batch, STEP).log  # there is nothing else
+    for number in range(6):
+        Image.fromarray(radiograph(np.random.default_rng(number), (24, 24))).save(tmp_path / f"{number}.png")
+    own: dict[str, Any] = {"in_channels": 1, "backbone": "unet4x2", "batch": 2, "epochs": 4, "threads": 1, "workers": 0}
+    own |= {"size": 24, "holdout": 0.34, "cache": str(tmp_path / "cache"), "device": "cpu", "optim": {"lr": 10.0}}
+    own["method"] = {"size": 16, "small_size": 8, "small": 1, "groups": 1}
+    kept = vesalius.pretrain("pcrlv2", str(tmp_path), out=tmp_path / "run", **own)
+    tensors, last = (checkpoint.read(path)[0] for path in (kept, tmp_path / "run" / "stage0.safetensors"))
+    assert all(torch.equal(tensors[name], last[name]) for name in tensors)
+
+
+def test_small_views_leave_no_trace_in_running_statistics() -> None:
+    batch = views()
+    one, other = method(), method()
+    one(batch, STEP)
+    other({**batch, "small": torch.zeros_like(batch["small"])}, STEP)
+    found = [dict(made.encoder.named_buffers()) for made in (one, other)]
+    assert any("running_mean" in name for name in found[0])
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_it_says_whether_images_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, eye = method(), torch.eye(4)
+    maps = [torch.zeros(4, 1)]
+    monkeypatch.setattr(made.network, "vectors", lambda maps, i: (eye, eye))
+    assert made.told_apart(maps, maps).tolist() == [1, 0]
+    monkeypatch.setattr(made.network, "vectors", lambda maps, i: (torch.ones(4, 3), torch.ones(4, 3)))
+    torch.testing.assert_close(made.told_apart(maps, maps), torch.ones(2))
+    blind = {"comparison": -1.2, "own": 0.93, "other": 0.92}
+    assert any("as alike" in text for text in pcrlv2.alarms(blind, SMALL))
+    assert pcrlv2.alarms({**blind, "other": 0.1}, SMALL) == []
+    assert pcrlv2.alarms({**blind, "comparison": -0.1}, SMALL) == []
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -142,9 +181,9 @@ def test_the_loss_of_held_out_images_does_not_depend_on_the_step() -> None:
     ],
     ids=str,
 )
-def test_every_weight_gets_a_gradient_in_every_ablation(settings: dict[str, Any]) -> None:
+def test_every_weight_gets_a_gradient_in_every_ablation(settings: dict[str, Any], ndim: int) -> None:
     config = replace(SMALL, **settings)
-    made, batch = method(**settings), views(config=config)
+    made, batch = method(ndim, **settings), views(ndim, config)
     for step in range(3):  # other scales idle in each
         made.zero_grad(set_to_none=True)
         found = made(batch, STEP._replace(step=step))

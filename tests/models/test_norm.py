@@ -6,7 +6,7 @@ from torch import nn
 
 from vesalius.chance import permutation
 from vesalius.errors import SettingError
-from vesalius.models.norm import GroupedBatchNorm, check, convert, shuffle, unshuffle
+from vesalius.models.norm import GroupedBatchNorm, check, convert, shuffle, unrecorded, unshuffle
 from vesalius.models.resnet import resnet
 
 KINDS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -84,6 +84,19 @@ def test_convert_keeps_parameters_keys_and_mode():
 def test_a_converted_network_survives_a_deep_copy():
     net = convert(resnet(18), 2)
     assert all(m.groups == 2 for m in copy.deepcopy(net).modules() if isinstance(m, GroupedBatchNorm))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_what_is_not_recorded_is_normalised_all_the_same(groups):
+    _, ours = pair(groups)
+    x = torch.randn(4, 3, 5, 5) * 3 + 1
+    expected = ours(x)
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    with unrecorded(ours):
+        torch.testing.assert_close(ours(x), expected)
+    assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())
+    ours(x)
+    assert not torch.equal(ours.running_mean, before["running_mean"])
 
 
 def test_half_precision_and_channels_last_pass_through():

@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency
 from fakes.memory import MemoryScan
 from vesalius.chance import generator
 from vesalius.space.box import Box
-from vesalius.views.crops import cut, hull
+from vesalius.views.crops import cut, hull, resize
 from vesalius.views.nested import MultiCrop, SubCrops, holds_tissue, nested_crops, tissue_share
 
 LUNG = (300, 280, 260)
@@ -122,6 +122,11 @@ def test_crops_of_air_are_drawn_again_and_a_scan_of_air_ends_nothing() -> None:
         both = [tissue_share(view, "HU") for one in made for view in one["globals"]]
         assert tissue[0] <= min(both) <= max(both) <= tissue[1]
         assert min(both) == pytest.approx(min(float(one["tissue"]) for one in made))
+        for i, one in enumerate(made):
+            ((*box,),) = one["local_boxes"]
+            inside = image[:, *(slice(a, b) for a, b in zip(box[:3], box[3:], strict=True))]
+            assert tissue_share(inside, "HU") >= tissue[0], i
+            np.testing.assert_array_equal(one["locals"][0], resize(inside, (8, 8, 8)))
     nearest = nested_crops(generator(0), MemoryScan(image, unit="HU"), rule, *size, 1, (0.99, 1.0))
     assert 0.7 < float(nearest["tissue"]) < 0.99
     empty = MemoryScan(np.full((1, 40, 40, 40), -1000, np.int16), unit="HU")

@@ -22,8 +22,9 @@ DIFFERENCES from the reference code (RL4M/PCRLv2), and why:
   * Random weights. The code's 2-D encoder silently starts from ImageNet: here `--start` with an imported encoder.
   * HU become 0..1 as for all encoders here (-1350 to 1000; code: -1000 to 1000), and so views stay in 0..1: they are clipped
     after the noise, and not z-normalised (the code's 3-D), since what a frozen encoder sees later is not either.
-  * On held-out images the loss is the mean over scales at beta 1/2, so that its least says something; of that epoch is the
-    encoder that is kept (code: the last).
+  * On held-out images the loss is the restoration's alone, over all scales at beta 1/2: the comparison is at its least, too,
+    where all images are alike. The encoder that is kept is the last (as the code's), not that of the least loss.
+  * Running statistics of the norms are those of the large views: frozen encoders are shown no small ones (code: of all).
   * Noise of sigma 0.25 is of the HU window: 588 HU (code: 500). Cut-outs are ImageNet's mean grey (code: each channel's).
   * Small boxes stay in the hull (code: 3 voxels around it, out of the scan even). Scans shorter than a crop are shown whole.
   * The code's filter for lungs compares with the wrong volume and rejects next to nothing. Repaired, of the view that the
@@ -72,6 +73,8 @@ DEFAULTS: dict[str, Any] = {
 }
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
 EVEN = 0.5  # beta where held-out images are watched: its mean over a run
+KEEP = "last"  # encoder: see DIFFERENCES
+CLOSE, APART = -0.5, 0.05  # alarm: comparison from which views count as alike, and the gap that tells images apart
 SCALE = 2**31  # counter of the draw of scales, where no sample is counted
 Numbers = NDArray[Any]
 Row = tuple[Augmentation, ...]
@@ -93,7 +96,10 @@ class Config:
     small_sizes: tuple[tuple[int, int, int], ...] = SubCrops.small_sizes  # type: ignore[assignment]  # small ones: C
     margin: tuple[int, int, int] = (70, 70, 15)  # sub-crop, at the scan's border without large ones, voxels: C
     least_iou: float = 0.3  # sub-crop, of the two large ones, at least: C
-    tissue: tuple[float, float] = (0.05, 1.0)  # share of a large crop that is not air: ours; C repaired: 0, 0.15
+    tissue: tuple[float, float] = (
+        0.05,
+        1.0,
+    )  # share that is not air, at most: of large crops: ours; C repaired: 0, 0.15
     flip: float = 0.5  # probability: C
     rotation: float = 10.0  # degrees either way: C
     zoom: tuple[float, float] = (0.9, 1.1)  # 3-D, of each axis: C
@@ -220,11 +226,14 @@ class Method(nn.Module):
             log["restoration"] = terms[-1].detach()
             if progress.logging:
                 log["explained"] = 1 - squared_error(final.detach(), y1) / y1.float().var().clamp_min(1e-12)
-        if c.compare:
+        if c.compare and (self.training or not c.restore):
             g2 = network(views["x2"])
-            small = network(views["small"].flatten(0, 1)) if c.small else None  # one pass, sample after sample
+            with norm.unrecorded(network):
+                small = network(views["small"].flatten(0, 1)) if c.small else None  # one pass, sample after sample
             terms.append(self.compared(g1, g2, small, shares))
             log["comparison"] = terms[-1].detach()
+            if progress.logging:
+                log["own"], log["other"] = self.told_apart(g1, g2)
         if progress.logging:
             log["clamped"] = 1 - views["inside"].mean()
             if len(g1[0]) > 3:  # of fewer it says nothing: it is less than their number
@@ -259,6 +268,18 @@ class Method(nn.Module):
                 each = distance(large_p, large_z, p, z)  # (2, L)
                 found.append((torch.from_numpy(share[1:]).to(each).view(each.shape) * each).mean())
         return torch.stack(found).sum()
+
+    @torch.no_grad()
+    def told_apart(self, g1: Sequence[Tensor], g2: Sequence[Tensor]) -> Tensor:
+        """(2,): the mean over scales of cos(p1, z2) of the same image's views, and of different images'; of one process."""
+        found = []
+        for i in range(len(self.network.chosen)):
+            with norm.unrecorded(self.network):
+                (_, p1), (z2, _) = (self.network.vectors(g, i) for g in (g1, g2))
+            cosines = functional.normalize(p1.float(), dim=1) @ functional.normalize(z2.float(), dim=1).T
+            own = cosines.diagonal().mean()
+            found.append(torch.stack([own, (cosines.mean() - own / len(p1)) * len(p1) / max(1, len(p1) - 1)]))
+        return torch.stack(found).mean(0)
 
     def idle(self, shares: Numbers) -> Tensor | int:
         """0, with a gradient of 0 for every weight that this step does not use: DDP waits for the gradients of all."""
@@ -297,4 +318,7 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
     if log.get("effective_rank", 2.0) < 1.2:
         state = f"features of a batch have effective rank {log['effective_rank']:.1f}"
         found.append(f"collapse: {state}; lower optim.lr or warm up; is the data all alike?")
+    if log.get("comparison", 0.0) < CLOSE and log["own"] - log["other"] < APART:
+        state = f"views of one image are as alike (cosine {log['own']:.2f}) as those of others ({log['other']:.2f})"
+        found.append(f"collapse: {state}; lower method.noise, enlarge batch; are crops mostly air?")
     return found + shorter(log)

@@ -6,6 +6,9 @@ groups = 4 on one process computes what four devices would. torch's SyncBatchNor
 Running statistics are the mean over groups, so they are the same on every process.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -29,12 +32,12 @@ class GroupedBatchNorm(_BatchNorm):
         if not self.training or (self.groups == 1 and world() == 1):
             return super().forward(x)
         check(self.groups, len(x), world())
-        momentum = self._count()
         if self.groups == 1:
             y, mean, variance = self._synchronised(x)
         else:
             y, mean, variance = self._grouped(x, self.groups // world())
-        if self.running_mean is not None and self.running_var is not None:
+        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+            momentum = self._count()
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance, momentum)
         return y
@@ -104,6 +107,19 @@ def _regroup(norm: _BatchNorm, groups: int) -> GroupedBatchNorm:
     new.groups, new.training = groups, norm.training
     new._parameters, new._buffers = norm._parameters, norm._buffers
     return new
+
+
+@contextmanager
+def unrecorded(module: nn.Module) -> Iterator[None]:
+    """Inside, the running statistics of `module` stay as they are: batches that no later image resembles leave no trace."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def shuffle(x: Tensor, permutation: Tensor | np.ndarray) -> Tensor:

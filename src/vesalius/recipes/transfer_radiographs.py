@@ -1,4 +1,5 @@
-"""Findings in radiographs, by linear probing: any finding in NIH's, pneumonia in Kermany's, for adam_nih_small's encoders.
+"""Findings in radiographs, by linear probing: any finding in NIH's, pneumonia in Kermany's, for the encoders of
+adam_nih_small and pcrlv2_nih_small.
 
 Command: vesalius run transfer_radiographs. Time: minutes, on one CPU core.
 Data: NIH ChestX-ray14, a thousand of its images, the 136 patients of a fixed list to test on, kept out of pretraining (the
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
-from vesalius.recipes import adam_nih_small, transfer
+from vesalius.recipes import adam_nih_small, pcrlv2_nih_small, transfer
 
 NAME = Path(__file__).stem
 NIH = "chestxray14:{0}/cxr/nih?table=labels.csv&task=any&test_patients={0}/splits/nih_test_patients.txt"
@@ -20,7 +21,7 @@ KERMANY = "kermany:{0}/cxr/kermany"
 
 def studies(data: str, weights: str) -> transfer.Studies:
     """Logistic regression on frozen features, beside those of random weights."""
-    runs = {**adam_nih_small.encoders(weights), "random": "random"}
+    runs = {**adam_nih_small.encoders(weights), **pcrlv2_nih_small.encoders(weights), "random": "random"}
     root = Path(data).resolve()
     shares, more = Plan(shares=(0.01, 0.1, 1.0), draws=5), Plan(shares=(0.1, 0.2, 0.5, 1.0), draws=5)
     return {
@@ -35,15 +36,17 @@ def main(
     weights: str = "weights",
     out: str = f"runs/{NAME}",
     only: str = "",
+    runs: tuple[str, ...] = (),
     record: str = "",
 ) -> None:
-    """Measure adam, moco, moco_windows and random weights, or go on with it.
+    """Measure adam, moco, moco_windows, pcrlv2 and random weights, or go on with it.
 
     Args:
         data: folder that holds cxr/nih, cxr/kermany and splits/nih_test_patients.txt
         weights: folder of the encoders
         out: folder of rows and scores
         only: one of nih, nih_shares, kermany
+        runs: encoders of that study alone, such as to measure two side by side, into two folders
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    transfer.run(studies(data, weights), out, only, record, NAME)
+    transfer.run(studies(data, weights), out, only, record, NAME, runs)

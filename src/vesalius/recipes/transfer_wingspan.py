@@ -1,4 +1,5 @@
-"""Lungs and heart from few labels: Adam's table 1 on Wingspan's radiographs, for the encoders of adam_nih_small.
+"""Lungs and heart from few labels: Adam's table 1 on Wingspan's radiographs, for the encoders of
+adam_nih_small and pcrlv2_nih_small.
 
 Command: vesalius run transfer_wingspan, then vesalius report runs/transfer_wingspan. Hours: three, on one CPU core.
 Data: Wingspan, 199 patients to draw from and 60 to test on, measured once; settings were tried on the 199. No image of
@@ -14,7 +15,7 @@ from typing import Any
 
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
-from vesalius.recipes import adam_nih_small, transfer
+from vesalius.recipes import adam_nih_small, pcrlv2_nih_small, transfer
 
 NAME = Path(__file__).stem
 DATA = "wingspan:{0}/cxr/wingspan?test_list={0}/splits/wingspan_test.txt"
@@ -30,7 +31,7 @@ NONLINEAR = {**FROZEN, "size": 96, "steps": 200}  # ten times as long a step
 
 def studies(data: str, weights: str) -> transfer.Studies:
     """What is measured: few-shot and full fine-tuning, and heads on frozen features; beside random weights."""
-    runs = adam_nih_small.encoders(weights)
+    runs = {**adam_nih_small.encoders(weights), **pcrlv2_nih_small.encoders(weights)}
     tuned, frozen = {**runs, "scratch": "scratch"}, {**runs, "random": "random"}
     source = DATA.format(Path(data).resolve())
     few, all_of_them = Plan(shots=SHOTS, draws=5), Plan(draws=2)
@@ -51,15 +52,17 @@ def main(
     weights: str = "weights",
     out: str = f"runs/{NAME}",
     only: str = "",
+    runs: tuple[str, ...] = (),
     record: str = "",
 ) -> None:
-    """Measure adam, moco, moco_windows and random weights, or go on with it.
+    """Measure adam, moco, moco_windows, pcrlv2 and random weights, or go on with it.
 
     Args:
         data: folder that holds cxr/wingspan and splits/wingspan_test.txt
         weights: folder of the encoders
         out: folder of rows and pictures
         only: one of fewshot, finetune, shares, linear, linear_all, nonlinear, nonlinear_all
+        runs: encoders of that study alone, such as to measure two side by side, into two folders
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    transfer.run(studies(data, weights), out, only, record, NAME)
+    transfer.run(studies(data, weights), out, only, record, NAME, runs)

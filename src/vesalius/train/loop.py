@@ -237,12 +237,13 @@ class Training:
             self.logbook.alarm(now.stage, alarms(numbers, self.run.method))
 
     def _watch(self, place: Place) -> Place:
-        """The loss on held-out patients. Keeps the best of the last stage."""
+        """The loss on held-out patients. Keeps the best of the last stage, where the method does not want the last."""
         loss = self.watch.loss(self._progress(place.stage, place.step, logging=False), self.micro)
         if loss is None:
             return place
         self.logbook.write({**self._at(place.stage, place.step), "watch_loss": loss})
-        if place.stage == self.stages - 1 and loss < place.best:
+        last = getattr(self.module, "KEEP", "best") == "last"
+        if place.stage == self.stages - 1 and loss < place.best and not last:
             place = replace(place, best=loss)
             self._save_encoder(self.folder.encoder, place)
         return place

@@ -58,6 +58,8 @@ def apply_all(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) 
     """
     if not augmentations:
         return x
+    if not len(x):
+        return x.new_empty(x.shape, dtype=torch.float32)
     own = torch.split(params, [a.width for a in augmentations], dim=1)
     terms = [a.terms(p, tuple(x.shape[1:])) for a, p in zip(augmentations, own, strict=True)]
     if x.device.type != "cpu":
@@ -68,9 +70,7 @@ def apply_all(augmentations: Sequence[Augmentation], x: Tensor, params: Tensor) 
     group = max(1, TOGETHER // max(1, x[:1].numel())) if all(a.social for a in augmentations) else 1
     with torch.inference_mode():  # a twelfth faster
         groups = [[torch.split(term, group) for term in ts] for ts in terms]
-        for i, (some, done) in enumerate(
-            zip(torch.split(x, group), torch.split(out, group), strict=True) if len(x) else ()
-        ):
+        for i, (some, done) in enumerate(zip(torch.split(x, group), torch.split(out, group), strict=True)):
             done.copy_(_row(augmentations, some.clone(), [[term[i] for term in ts] for ts in groups]))
     return out
 

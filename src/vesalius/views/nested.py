@@ -5,7 +5,7 @@ A rule says which boxes. `MultiCrop` takes large and small ones anywhere, by the
 work in 2-D and in 3-D. Of a list of sizes and of a margin, 2-D takes the first two sides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from vesalius.errors import DataError
 from vesalius.space.box import Box
-from vesalius.views.crops import Readable, cut_within, hull, random_resized_box
+from vesalius.views.crops import Readable, cut_within, hull, random_resized_box, resize
 
 AIR = -150.0  # HU, below which a voxel is air: the reference code of PCRLv2
 DARK = 0.05  # of 0..1, below which a voxel is as good as air: ours
-TRIES = 30  # at boxes that hold enough, and not too much, tissue
+TRIES = 30  # at boxes that hold enough, and not too much, tissue; at each small one that holds enough
 PAIRS, ROUNDS = 256, 100  # pairs of boxes that are drawn at once; how often
 
 Sides = tuple[int, ...]
@@ -134,28 +134,27 @@ def nested_crops(
     small: int = 6,
     tissue: tuple[float, float] = (0.0, 1.0),
 ) -> dict[str, NDArray[Any]]:
-    """Two large crops and `small` small ones, as stored, by `rule`; drawn anew until either large one holds enough tissue.
+    """Two large crops and `small` small ones, as stored, by `rule`; drawn anew until each holds enough tissue.
 
     globals (2, C, *size), locals (L, C, *small_size) in the stored type; global_boxes (2, 2 ndim), locals_boxes
     (L, 2 ndim) int32, start and stop in the scan's voxels; inside () float32, the least share of a large box that the scan
     has (1 where none is clamped); tissue () float32, the lesser share of the two large crops that is not air.
 
-    tissue: the least and the largest share of a large crop that is not air, at the size the network sees. (0, 1) takes
-    all. After 30 tries in vain, the boxes that came nearest, of a scan without tissue too: a run does not end for one image
-    (`holds_tissue` tells before it begins).
+    tissue: the least and the largest share of a large crop that is not air, at the size the network sees; the least also of
+    a small one, as stored: what is all air can be told from nothing. (0, 1) takes all. After 30 tries in vain, the boxes
+    that came nearest, of a scan without tissue too: a run does not end for one image (`holds_tissue` tells before it
+    begins).
     """
-    tries = (_try(rng, scan, rule, size, small, tissue) for _ in range(TRIES))
-    best: _Try | None = None
-    for one in tries:
-        best = one if best is None or one.amiss < best.amiss else best
-        if not best.amiss:
-            break
-    assert best is not None
+    best = _nearest(_try(rng, scan, rule, size, tissue) for _ in range(TRIES))
+    inner = [_nearest(_try_small(rng, scan, rule, best, tissue[0]) for _ in range(TRIES)) for _ in range(small)]
+    locals_ = np.empty((small, len(best.image), *small_size), best.image.dtype)
+    for view, one in zip(locals_, inner, strict=True):
+        view[...] = resize(one.image, small_size)
     return {
         "globals": best.views,
-        "locals": cut_within(best.image, best.whole, best.small, small_size),
-        "global_boxes": np.stack([box.array() for box in best.large]),
-        "local_boxes": np.array([box.array() for box in best.small], np.int32).reshape(-1, 2 * len(size)),
+        "locals": locals_,
+        "global_boxes": np.stack([box.array() for box in best.boxes]),
+        "local_boxes": np.array([one.boxes[0].array() for one in inner], np.int32).reshape(-1, 2 * len(size)),
         "inside": np.array(rule.inside(scan.shape), np.float32),
         "tissue": np.array(best.tissue, np.float32),
     }
@@ -186,10 +185,9 @@ def refuse_small(shape: Sides, view: Sides, setting: str) -> None:
 
 @dataclass(frozen=True)
 class _Try:
-    """Boxes, what was read of the scan, the large crops at their size, the lesser share of tissue, and how far it is off."""
+    """Boxes, what was read of the scan, the crops at their size, the least share of tissue, and how far it is off."""
 
-    large: Sequence[Box]
-    small: Sequence[Box]
+    boxes: Sequence[Box]
     whole: Box
     image: NDArray[Any]
     views: NDArray[Any]
@@ -197,17 +195,39 @@ class _Try:
     amiss: float
 
 
-def _try(
-    rng: np.random.Generator, scan: Measured, rule: Rule, size: Sides, small: int, tissue: tuple[float, float]
-) -> _Try:
-    large = rule.large(rng, scan.shape)
-    inner = [rule.small(rng, scan.shape, large) for _ in range(small)]
-    whole = hull([*large, *inner])
+def _nearest(tries: Iterable[_Try]) -> _Try:
+    """The first of `tries` that is not amiss, or else that which is least so."""
+    best: _Try | None = None
+    for one in tries:
+        best = one if best is None or one.amiss < best.amiss else best
+        if not best.amiss:
+            break
+    assert best is not None
+    return best
+
+
+def _try(rng: np.random.Generator, scan: Measured, rule: Rule, size: Sides, tissue: tuple[float, float]) -> _Try:
+    """Two large boxes."""
+    boxes = rule.large(rng, scan.shape)
+    whole = hull(boxes)
     image = scan.read(whole)
-    views = cut_within(image, whole, large, size)
+    views = cut_within(image, whole, boxes, size)
     shares = [tissue_share(view, scan.unit) for view in views]
     amiss = max(0.0, tissue[0] - min(shares), max(shares) - tissue[1])
-    return _Try(large, inner, whole, image, views, min(shares), amiss)
+    return _Try(boxes, whole, image, views, min(shares), amiss)
+
+
+def _try_small(rng: np.random.Generator, scan: Measured, rule: Rule, large: _Try, least: float) -> _Try:
+    """A small box: what the large ones have read of the scan is not read again."""
+    box = rule.small(rng, scan.shape, large.boxes)
+    if large.whole.contains(box):
+        image = large.image[
+            :, *(slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, large.whole.start, strict=True))
+        ]
+    else:
+        image = scan.read(box)
+    share = tissue_share(image, scan.unit) if least else 1.0
+    return _Try((box,), box, image, image[None], share, max(0.0, least - share))
 
 
 def holds_tissue(scan: Measured) -> bool:
