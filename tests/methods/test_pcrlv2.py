@@ -194,6 +194,12 @@ def test_every_weight_gets_a_gradient_in_every_ablation(settings: dict[str, Any]
         }
 
 
+def test_the_error_of_pixels_is_weighed() -> None:
+    once, more = (steady(method(compare=False, pixels=pixels))(views(), STEP) for pixels in (1.0, 20.0))
+    torch.testing.assert_close(more.loss, 20 * once.loss)
+    assert more.log["restoration"] == once.log["restoration"]
+
+
 def test_idle_heads_stay_where_they_are() -> None:
     made = method(small=0)
     shares = made.shares(STEP)

@@ -30,6 +30,8 @@ DIFFERENCES from the reference code (RL4M/PCRLv2), and why:
   * The code's filter for lungs compares with the wrong volume and rejects next to nothing. Repaired, of the view that the
     network sees, it is --method.tissue 0 0.15; by default what is nearly all air is cut anew. No step is skipped for its loss.
   * The way down is kept, and transfer adds a way up with skips (the code keeps all of its 3-D network, and loads that half).
+  * The error of pixels may be weighed (`pixels`). In 2-D it is of standardised images; of 0..1 it is some twenty times as
+    small, and in short runs the comparison then drowns it.
   * 2-D networks restore the standardised image, 3-D ones 0..1 through a sigmoid, whichever the backbone: ResNet or plain.
 
 The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --upsample --batch 32
@@ -113,6 +115,7 @@ class Config:
     cutout: float = 0.143  # side, share of the view's: C, 32 of 224 voxels
     swaps: int = 100  # 3-D, large views alone, patches of 8 x 4 x 4: C
     restore: bool = True  # False: comparison alone
+    pixels: float = 1.0  # weight of the restoration: C
     compare: bool = True  # False: restoration alone
     scales: tuple[int, ...] = ()  # which of them, 0 the coarsest; none given: all: C
     average: bool = False  # the mean over scales in every step, as the abstract; C draws one
@@ -129,6 +132,7 @@ class Config:
         within(self, 0, 1, "scale", "small_scale", "tissue", "flip", "grayscale", "cutout", where="method.")
         within(self, 0, 0.9, "least_iou", where="method.")  # near 1 there are hardly any
         within(self, 0.1, 10, "zoom", where="method.")
+        within(self, 1e-3, 1e3, "pixels", where="method.")
         pairs = ("scale", "small_scale", "tissue", "zoom", "blur", "axis_blur", "noise")
         ascending(self, *pairs, where="method.")
         if not (self.restore or self.compare):
@@ -222,8 +226,9 @@ class Method(nn.Module):
             y1 = network.target(views["y1"])
             final, middle = network.restored(g1, np.flatnonzero(shares[:, 0]).tolist())
             weight = beta(progress.step / progress.steps) if self.training else EVEN
-            terms.append(restoration(final, middle, y1, weight))
-            log["restoration"] = terms[-1].detach()
+            error = restoration(final, middle, y1, weight)
+            terms.append(c.pixels * error)
+            log["restoration"] = error.detach()
             if progress.logging:
                 log["explained"] = 1 - squared_error(final.detach(), y1) / y1.float().var().clamp_min(1e-12)
         if c.compare and (self.training or not c.restore):

@@ -20,6 +20,7 @@ AIR = -150.0  # HU, below which a voxel is air: the reference code of PCRLv2
 DARK = 0.05  # of 0..1, below which a voxel is as good as air: ours
 TRIES = 30  # at boxes that hold enough, and not too much, tissue; at each small one that holds enough
 PAIRS, ROUNDS = 256, 100  # pairs of boxes that are drawn at once; how often
+LITTLE = 0.01  # share of a crop that may lie beyond the scan without a word
 
 Sides = tuple[int, ...]
 
@@ -164,7 +165,7 @@ def shorter(log: Mapping[str, float]) -> list[str]:
     """The alarm of a training's log where scans are shorter than the crops asked for (`inside`, as `clamped` there)."""
     share = log.get("clamped", 0.0)
     what = f"the smallest crops have {share:.0%} fewer voxels than asked for, in scans that are shorter"
-    return [f"clamped: {what}; lower method.sizes if that is much"] if share > 0 else []
+    return [f"clamped: {what}; lower method.sizes if that is much"] if share >= LITTLE else []
 
 
 def refuse_unrestorable(scan: Measured) -> None:
