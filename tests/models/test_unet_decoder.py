@@ -34,3 +34,12 @@ def test_all_weights_learn():
     network = UNet(zoo.build("resnet18"), 2)
     network(torch.rand(2, 1, 64, 64)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize(("name", "ndim"), [("unet16x4", 3), ("unet8x3", 2)])
+def test_a_plain_backbone_gets_its_own_widths_and_nothing_beyond_full_resolution(name, ndim):
+    backbone = zoo.build(name, ndim, 1)
+    network = UNet(backbone, 2)
+    assert [block.layers[0].out_channels for block in network.blocks] == list(reversed(backbone.channels[:-1]))
+    assert not list(network.final.parameters())
+    assert network(torch.rand(2, 1, *(17, 16, 9)[:ndim])).shape == (2, 2, *(17, 16, 9)[:ndim])

@@ -15,7 +15,7 @@ from vesalius.errors import CheckpointError, SettingError
 from vesalius.evaluate import patches
 from vesalius.evaluate.repeats import Repeat
 from vesalius.features.subjects import Subject
-from vesalius.models.decoder import UNet
+from vesalius.models.decoder import Block, UNet
 from vesalius.models.heads import HEADS, LinearHead, Standardised, WithHead, dense_head
 from vesalius.settings import to_dict
 
@@ -154,7 +154,7 @@ def _decoder(network: UNet | WithHead) -> dict[str, Any]:
         head = network.head.head if isinstance(network.head, Standardised) else network.head
         levels = {"levels": list(head.chosen)} if isinstance(head, LinearHead) else {}
         return {"head": "linear" if levels else "nonlinear", "standardised": standardised, **levels}
-    blocks = [*network.blocks, network.final]
+    blocks = [block for block in (*network.blocks, network.final) if isinstance(block, Block)]
     return {"widths": [block.layers[0].out_channels for block in blocks], "skips": network.skips}
 
 

@@ -2,7 +2,8 @@
 
 From the coarsest level up: nearest upsampling to the next level's size, its features beside it (the skip), two 3x3
 convolutions with norm and ReLU. A level that the pyramid does not have is not asked for; levels of equal stride join
-without upsampling. Half of the original resolution is bridged at the end.
+without upsampling. Half of the original resolution is bridged at the end. A backbone that begins at full resolution, such as
+the plain U-Net's way down, gets its own widths again on the way up, and nothing at the end.
 """
 
 from collections.abc import Sequence
@@ -38,20 +39,26 @@ class UNet(nn.Module):
     """Backbone and decoder: (B, C, *S) in 0..1 -> logits (B, K, *S)."""
 
     def __init__(
-        self, backbone: nn.Module, outputs: int, *, skips: bool = True, widths: Sequence[int] = WIDTHS
+        self, backbone: nn.Module, outputs: int, *, skips: bool = True, widths: Sequence[int] = ()
     ) -> None:
-        """outputs: K maps, each its own yes or no, since structures may overlap. skips: False for a non-skip U-Net."""
+        """outputs: K maps, each its own yes or no, since structures may overlap. skips: False for a non-skip U-Net.
+
+        widths: of the decoder's levels, coarsest first, the last for all that follow; by default as above.
+        """
         super().__init__()
         assert isinstance(backbone, Backbone)
         self.backbone, self.skips = backbone, skips
         *finer, inside = backbone.channels
+        plain = backbone.strides[0] == 1
+        widths = tuple(widths) or (tuple(reversed(finer)) if plain else WIDTHS)
         blocks = []
         for i, channels in enumerate(reversed(finer)):
             width = widths[min(i, len(widths) - 1)]
             blocks.append(Block(backbone.ndim, inside + (channels if skips else 0), width))
             inside = width
-        last = widths[min(len(finer), len(widths) - 1)]
-        self.blocks, self.final = nn.ModuleList(blocks), Block(backbone.ndim, inside, last)
+        last = inside if plain else widths[min(len(finer), len(widths) - 1)]
+        self.blocks = nn.ModuleList(blocks)
+        self.final = nn.Identity() if plain else Block(backbone.ndim, inside, last)
         head = {2: nn.Conv2d, 3: nn.Conv3d}[backbone.ndim]
         self.head = head(last, outputs, 3, padding=1)
 
