@@ -106,6 +106,15 @@ def test_ctrl_c_is_not_an_error_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.status, done.err.count("\n")) == (130, 1)
 
 
+def test_a_reader_that_leaves_early_is_not_an_error_page() -> None:
+    words = [sys.executable, "-m", "vesalius.cli", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.close()
+        assert child.stderr.read() == b""
+
+
 def test_the_command_line_and_python_take_the_same_words(tmp_path: Path, radiographs: Path, cache: Path) -> None:
     words = (
         "--backbone resnet18 --batch 8 --max-steps 1 --holdout 0 --threads 1 --workers 0 --method.size 4 --optim.lr 0.1"

@@ -150,6 +150,12 @@ def detached(path):
     return path
 
 
+def half_detached(path):
+    sitk.WriteImage(sitk.GetImageFromArray(hu()), path)
+    torn(path.with_suffix(".raw"))
+    return path
+
+
 def mha(path, array):
     sitk.WriteImage(sitk.GetImageFromArray(array, isVector=False), path)
     return path
@@ -166,9 +172,12 @@ BAD = {
     "affine has no inverse": lambda d: flattened(write_nifti(d / "a.nii", hu())),
     "that is truncated": lambda d: torn(write_nifti(d / "a.nii.gz", hu((40, 40, 40)))),
     "truncated: it ends": lambda d: torn(write_nifti(d / "a.nii", hu((40, 40, 40)))),
-    "MetaImage form": lambda d: torn(mha(d / "a.mha", hu())),
-    "NRRD form": lambda d: torn(mha(d / "a.nrrd", hu())),
-    "a volume in MetaImage": lambda d: detached(d / "a.mhd"),
+    "it holds fewer voxels": lambda d: torn(mha(d / "a.mha", hu())),
+    "holds fewer voxels than the header": lambda d: torn(mha(d / "a.nrrd", hu())),
+    "MetaImage form .its header": lambda d: torn(mha(d / "a.mha", hu()), 0.02),
+    "the file of voxels that its header names": lambda d: detached(d / "a.mhd"),
+    "the file beside it holds fewer": lambda d: half_detached(d / "a.mhd"),
+    "file beside it holds fewer voxels": lambda d: half_detached(d / "a.nhdr"),
     "of 0 x 7 x 5 voxels": lambda d: sized(write_nifti(d / "a.nii", hu()), 0, 7, 5),
     "claims 30000 x 30000 x 9 voxels": lambda d: sized(write_nifti(d / "a.nii", hu()), 30000, 30000, 9),
     "several channels": lambda d: colour(d / "a.mha"),

@@ -16,12 +16,14 @@ from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
 from vesalius.data.steps import Canonical, Dimensions, Spacing, Step
 from vesalius.errors import DataError, SettingError
+from vesalius.evaluate import protocols
 from vesalius.evaluate.command import evaluate
 from vesalius.evaluate.froc import RATES
 from vesalius.evaluate.leakage import Guard
 from vesalius.evaluate.predict import predict
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
+from vesalius.evaluate.tasks import Classes
 from vesalius.train.run import configure
 from vesalius.train.sources import open_sources
 from vesalius.zoo import Loaded
@@ -96,6 +98,12 @@ def test_nodules_are_classified_with_auc_and_cpm(tmp_path: Path) -> None:
     above = float((score[label == 0] > score[label == 1][0]).sum())
     expected = np.where(np.array(RATES) >= above, 0.5, 0.0).mean()
     assert rows[2].value == pytest.approx(expected)
+
+
+def test_volumes_are_classified_as_small_cubes_unless_a_size_is_given() -> None:
+    for protocol in ("linear", "finetune"):
+        for ndim, given, side in ((2, {}, 224), (3, {}, 48), (3, {"size": 24}, 24)):
+            assert protocols.find(protocol, Classes(("nodule",)), given, ndim, False)[1].size == side
 
 
 # Modalities

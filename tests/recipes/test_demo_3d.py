@@ -7,7 +7,7 @@ import pytest
 from vesalius import results
 from vesalius.data.cache import key_hash
 from vesalius.errors import SettingError
-from vesalius.recipes import demo_3d
+from vesalius.recipes import demo, demo_3d
 from vesalius.recipes.demo import cleared
 
 
@@ -42,6 +42,13 @@ def test_it_ends_with_a_page_and_a_sentence_of_what_is_in_the_rows(tiny, method,
     page = (tiny / "report.html").read_text()
     assert "Voxels of organs" in page
     assert ("Restored images" in page) == (method == "pcrlv2")
+
+
+@pytest.mark.parametrize("recipe", [demo, demo_3d])
+def test_too_few_bodies_for_a_batch_are_refused(recipe, tmp_path):
+    with pytest.raises(SettingError, match="Give --bodies"):
+        recipe.main(str(tmp_path / "run"), "pcrlv2", bodies=3)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_no_run_is_not_overwritten(tmp_path):

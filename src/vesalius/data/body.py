@@ -32,7 +32,7 @@ def refuse_no_body(scan: Scan, air: float = AIR) -> None:
     image = scan.image
     if scan.unit != "HU":
         reason = f"is not in HU (values {image.min():g} to {image.max():g}), so its body cannot be told from air"
-        remedy = "Give CT with its rescale intercept applied (air -1000), or prepare it without body, as MR."
+        remedy = "Give CT with its rescale intercept applied (air -1000), or, of MR, an encoder trained without --body."
         raise DataError(reason, file=scan.id, remedy=remedy)
     if image.max() < air:
         reason = f"is all air: no voxel of {air:g} HU or more, the highest is {image.max():g}"

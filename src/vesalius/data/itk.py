@@ -33,9 +33,25 @@ def read_itk(path: Path, nrrd: bool) -> Scan:
         refuse_shape(path, tuple(reader.GetSize()))
         if reader.GetNumberOfComponents() > 1:
             raise DataError("is a volume of several channels", file=path, remedy="Give each channel a file of its own.")
-        spacing, affine = _geometry(reader, dict(_fields(path, nrrd)), nrrd)
-        image = sitk.GetArrayFromImage(reader.Execute())
+        fields = dict(_fields(path, nrrd))
+        spacing, affine = _geometry(reader, fields, nrrd)
+        image = _voxels(path, reader, fields)
     return as_scan(path, image.transpose(2, 1, 0)[None], spacing, affine)
+
+
+def _voxels(path: Path, reader: Any, fields: dict[str, str]) -> Array:
+    """(z, y, x). DataError where the header, which is sound, is not followed by as many. No name in a header is repeated."""
+    apart = fields.get("ElementDataFile") or fields.get("data file") or fields.get("datafile") or "LOCAL"
+    named = not {"LOCAL", "LIST"} & set(apart.split()[:1]) and "%" not in apart
+    if named and not (path.parent / apart).exists():
+        reason = "the file of voxels that its header names is not there"
+        raise DataError(reason, file=path, remedy="Put it beside the header, or download both again.")
+    try:
+        return np.asarray(sitk.GetArrayFromImage(reader.Execute()))
+    except RuntimeError:
+        where = "the file beside it" if named else "it"
+        reason = f"{where} holds fewer voxels than the header says, or they cannot be unpacked"
+        raise DataError(reason, file=path, remedy="Download it again.") from None
 
 
 def _geometry(reader: Any, fields: dict[str, str], nrrd: bool) -> tuple[tuple[float, ...] | None, Array | None]:

@@ -14,6 +14,6 @@ def present(named: Iterable[str], here: Container[str], file: Path, partial: boo
         absent = next((name for name in names if name not in here), None)
         reason = f"names {absent!r}, which is not here" if absent else "names no image"
         more = f" (nor are {len(names) - len(found) - 1:,} others)" if len(names) - len(found) > 1 else ""
-        remedy = "Complete the download, or leave out what is absent with ?partial=yes." if found else "Check the path."
-        raise DataError(f"{reason}{more}", file=file, remedy=remedy)
+        remedy = "Complete the download (inspect says what is amiss), or leave out what is absent with ?partial=yes."
+        raise DataError(f"{reason}{more}", file=file, remedy=remedy if found else "Check the path.")
     return found

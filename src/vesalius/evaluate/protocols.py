@@ -13,6 +13,7 @@ from vesalius.features.subjects import Subject
 FROZEN = ("linear", "nonlinear")  # a head on features that are computed once
 TUNED = ("fewshot", "finetune", "scratch")  # all weights learn
 PROTOCOLS = (*FROZEN, *TUNED)
+CUBE = 48  # voxels: side at which volumes are classified, unless it is set; 224 of radiographs are 500 times the work
 
 
 class Trainer(Protocol):
@@ -47,6 +48,7 @@ def find(protocol: str, task: Masks | Classes, given: Mapping[str, Any], ndim: i
         if protocol in TUNED:
             return segmentation.FineTuning, settings.replace(segmentation.Config(), given)
         return dense.Probe, settings.replace(dense.Config(head=protocol), given)
+    given = {"size": CUBE, **given} if ndim == 3 else given
     if protocol in TUNED:
         return classification.FineTuning, settings.replace(classification.Config(), given)
     if protocol == "nonlinear":

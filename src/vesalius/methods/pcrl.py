@@ -61,7 +61,16 @@ from vesalius.space.box import Box
 from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable, shorter
+from vesalius.views.nested import (
+    LARGE,
+    MultiCrop,
+    Rule,
+    SubCrops,
+    nested_crops,
+    refuse_small,
+    refuse_unrestorable,
+    shorter,
+)
 from vesalius.views.patches import GREY, CutOut, LocalShuffle, Paint
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 from vesalius.views.turns import FlipsAndTurn, as_vector
@@ -88,7 +97,7 @@ class Config:
     size: int = 224  # side of a view in 2-D, voxels: C
     patch: tuple[int, int, int] = (64, 64, 32)  # sides of a view in 3-D; the first two are equal: C
     scale: tuple[float, float] = (0.2, 1.0)  # 2-D, share of the image in a crop: C
-    sizes: tuple[tuple[int, int, int], ...] = SubCrops.sizes  # type: ignore[assignment]  # 3-D, of crops, voxels: PCRLv2's
+    sizes: tuple[tuple[int, int, int], ...] = LARGE  # 3-D, of crops, voxels: PCRLv2's
     margin: tuple[int, int, int] = (70, 70, 15)  # 3-D, at the scan's border without crops, voxels: PCRLv2's
     least_iou: float = 0.3  # 3-D, of the two crops, at least: PCRLv2's
     tissue: tuple[float, float] = (0.05, 1.0)  # share of a crop that is not air: ours

@@ -62,7 +62,17 @@ from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur, Gamma
 from vesalius.views.hounsfield import Noise
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import MultiCrop, Rule, SubCrops, nested_crops, refuse_small, refuse_unrestorable, shorter
+from vesalius.views.nested import (
+    LARGE,
+    SMALL,
+    MultiCrop,
+    Rule,
+    SubCrops,
+    nested_crops,
+    refuse_small,
+    refuse_unrestorable,
+    shorter,
+)
 from vesalius.views.patches import GREY, CutOut, SwapPatches
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 
@@ -73,6 +83,7 @@ DEFAULTS: dict[str, Any] = {
     "batch": 64,
     "optim": {"kind": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
 }
+FEW = 8  # images, of which the rank of features says something
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
 EVEN = 0.5  # beta where held-out images are watched: its mean over a run
 KEEP = "last"  # encoder: see DIFFERENCES
@@ -94,8 +105,8 @@ class Config:
     crop: Literal["auto", "multi", "sub"] = "auto"  # multi-crop in 2-D, sub-crop in 3-D: C
     scale: tuple[float, float] = (0.3, 1.0)  # multi-crop, share of the image in a large crop: C
     small_scale: tuple[float, float] = (0.05, 0.3)  # in a small one: C
-    sizes: tuple[tuple[int, int, int], ...] = SubCrops.sizes  # type: ignore[assignment]  # sub-crop, large ones, voxels: C
-    small_sizes: tuple[tuple[int, int, int], ...] = SubCrops.small_sizes  # type: ignore[assignment]  # small ones: C
+    sizes: tuple[tuple[int, int, int], ...] = LARGE  # sub-crop, large ones, voxels: C
+    small_sizes: tuple[tuple[int, int, int], ...] = SMALL  # small ones: C
     margin: tuple[int, int, int] = (70, 70, 15)  # sub-crop, at the scan's border without large ones, voxels: C
     least_iou: float = 0.3  # sub-crop, of the two large ones, at least: C
     tissue: tuple[float, float] = (
@@ -241,7 +252,7 @@ class Method(nn.Module):
                 log["own"], log["other"] = self.told_apart(g1, g2)
         if progress.logging:
             log["clamped"] = 1 - views["inside"].mean()
-            if len(g1[0]) > 3:  # of fewer it says nothing: it is less than their number
+            if len(g1[0]) >= FEW:  # of fewer it says nothing: it is less than their number
                 log["effective_rank"] = effective_rank(functional.normalize(pool([g1[0].detach()]), dim=1))
         return Step(torch.stack(terms).sum() + self.idle(shares), log)
 
@@ -325,5 +336,5 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
         found.append(f"collapse: {state}; lower optim.lr or warm up; is the data all alike?")
     if log.get("comparison", 0.0) < CLOSE and log["own"] - log["other"] < APART:
         state = f"views of one image are as alike (cosine {log['own']:.2f}) as those of others ({log['other']:.2f})"
-        found.append(f"collapse: {state}; lower method.noise, enlarge batch; are crops mostly air?")
+        found.append(f"alike: {state}; enlarge batch or method.pixels, lower method.noise; are crops mostly air?")
     return found + shorter(log)

@@ -38,9 +38,7 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """Backbone and decoder: (B, C, *S) in 0..1 -> logits (B, K, *S)."""
 
-    def __init__(
-        self, backbone: nn.Module, outputs: int, *, skips: bool = True, widths: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, backbone: nn.Module, outputs: int, *, skips: bool = True, widths: Sequence[int] = ()) -> None:
         """outputs: K maps, each its own yes or no, since structures may overlap. skips: False for a non-skip U-Net.
 
         widths: of the decoder's levels, coarsest first, the last for all that follow; by default as above.

@@ -81,6 +81,7 @@ def main(
     """
     import vesalius
 
+    enough(bodies, METHODS[method]["batch"])
     folder = cleared(out, overwrite)
     begun = time.monotonic()
     data = f"phantom:?bodies={bodies}"
@@ -92,6 +93,14 @@ def main(
     from vesalius.report.command import write
 
     print(f"what it knows of the body, as a page: {write([folder], folder / 'report.html')}")
+
+
+def enough(bodies: int, batch: int) -> None:
+    """SettingError where `bodies` do not fill a batch."""
+    if bodies < batch:
+        raise SettingError(
+            f"{bodies} bodies are fewer than one batch of {batch}", remedy=f"Give --bodies {batch} or more."
+        )
 
 
 def cleared(out: str, overwrite: bool) -> Path:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from vesalius.recipes.demo import cleared
+from vesalius.recipes.demo import cleared, enough
 
 BODIES, UNSEEN = 48, 24
 FIRST = 200_000  # of the unseen bodies; those from 100,000 on served to choose the settings below
@@ -90,6 +90,7 @@ def main(
     """
     import vesalius
 
+    enough(bodies, METHODS[method]["batch"])
     folder = cleared(out, overwrite)
     begun = time.monotonic()
     data = f"phantom:?ndim=3&voxel={VOXEL}&bodies={bodies}"

@@ -33,7 +33,8 @@ def unsuited(
     _check_channels(run, usual)
     if len(entries) - count > FEW * len(entries):
         listed = " and ".join(f"{number:,} of {_words(kind)}" for kind, number in kinds.most_common())
-        remedy = "Use data of one kind, or leave out --no-grey, so that colour becomes grey."
+        colour = " or leave out --no-grey, so that colour becomes grey" if run.ndim == 2 and not run.grey else ""
+        remedy = f"Use data of one kind (inspect names those that differ){colour}."
         raise DataError(f"the images are of several kinds: {listed}", remedy=remedy)
     reasons = {shape: _too_small(shape, run.method, check_scan) for shape in {entry.shape[1:] for entry in entries}}
     found = {}
@@ -52,7 +53,8 @@ def unsuited(
 
 def _check_channels(run: Run[Any], kind: Kind) -> None:
     if not takes(run.in_channels, kind[0]):
-        remedy = f"Set in_channels to {kind[0]}, or leave out --no-grey, so that colour becomes grey."
+        colour = ", or leave out --no-grey, so that colour becomes grey" if run.ndim == 2 and not run.grey else ""
+        remedy = f"Set in_channels to {kind[0]} (--in-channels {kind[0]}){colour}."
         reason = f"the images have {kind[0]} channels and the network takes {run.in_channels}"
         raise SettingError(reason, remedy=remedy)
 

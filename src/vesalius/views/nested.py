@@ -19,6 +19,13 @@ from vesalius.views.crops import Readable, cut_within, hull, random_resized_box,
 AIR = -150.0  # HU, below which a voxel is air: the reference code of PCRLv2
 DARK = 0.05  # of 0..1, below which a voxel is as good as air: ours
 TRIES = 30  # at boxes that hold enough, and not too much, tissue; at each small one that holds enough
+LARGE: tuple[tuple[int, int, int], ...] = (
+    (96, 96, 64),
+    (96, 96, 96),
+    (112, 112, 64),
+    (64, 64, 32),
+)  # the reference code's
+SMALL: tuple[tuple[int, int, int], ...] = ((32, 32, 16), (16, 16, 16), (32, 32, 32), (8, 8, 8))
 PAIRS, ROUNDS = 256, 100  # pairs of boxes that are drawn at once; how often
 LITTLE = 0.01  # share of a crop that may lie beyond the scan without a word
 
@@ -80,10 +87,10 @@ class SubCrops:
     clamped to the scan's; a margin that leaves the box no room is a quarter of the room there is.
     """
 
-    sizes: tuple[Sides, ...] = ((96, 96, 64), (96, 96, 96), (112, 112, 64), (64, 64, 32))
+    sizes: tuple[Sides, ...] = LARGE
     margin: Sides = (70, 70, 15)  # of the scan, on either side, in which no large box lies
     least_iou: float = 0.3
-    small_sizes: tuple[Sides, ...] = ((32, 32, 16), (16, 16, 16), (32, 32, 32), (8, 8, 8))
+    small_sizes: tuple[Sides, ...] = SMALL
     beyond: int = 0
 
     def large(self, rng: np.random.Generator, shape: Sides) -> tuple[Box, Box]:

@@ -81,7 +81,13 @@ class Dataset(OnDisk):
                 if rows.setdefault(id := _known_by(row["Path"]), (split, row))[1] is not row:
                     raise DataError(f"names {id} a second time", file=path, remedy="Download it again.")
         if not rows:
-            raise DataError("lists no image", file=paths["train"], remedy="It lies beside the folders train and valid.")
+            absent = not any(path.exists() for path in paths.values())
+            where = (
+                (self.root, f"holds no {' or '.join(TABLES.values())}")
+                if absent
+                else (paths["train"], "lists no image")
+            )
+            raise DataError(where[1], file=where[0], remedy="Give the folder that holds them, and train and valid.")
         return rows
 
     @cached_property
