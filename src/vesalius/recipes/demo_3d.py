@@ -61,6 +61,8 @@ PCRLV2: dict[str, Any] = {
         "margin": (0, 0, 0),
         "flip": 0.0,  # left and right organs have names of their own
         "axis_blur": (0.0, 1.0),
+        "noise": (0.0, 0.05),
+        "pixels": 20.0,  # see pcrlv2_ct_small
         "swaps": 10,
         "groups": 1,
     },

@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "in_channels": 1,
     "spacing": vox2vec_ct_small.SETTINGS["spacing"],
     "body": True,  # as vox2vec's
-    "batch": 24,  # of 8, in seven minutes, no image was told from another: see METHOD
+    "batch": 24,
     "epochs": 200,  # of 5 steps: as many pairs of crops as vox2vec_ct_small's, in two thirds of its time
     "holdout": vox2vec_ct_small.SETTINGS["holdout"],
     "optim": {"kind": "adamw", "lr": 1e-3, "schedule": "cosine", "warmup_epochs": 4.0},
@@ -35,9 +35,8 @@ SETTINGS: dict[str, Any] = {
     "log_steps": 15,
 }
 # As in the reference code, large crops are shown as they are or shrunk, by up to 2 a side, and small ones magnified or shrunk
-# by up to 2. Views have three eighths to a half of the code's sides, for the sake of a batch of 24: with batches of 8 and the
-# code's noise (of 0.25, which on voxels of 4 x 4 x 2.5 mm outweighs whole organs) views of one scan were as alike as those of
-# two after 200 steps, and the network could not restore them; after 60 steps of these settings they were told apart.
+# by up to 2. A first run had views of 32 x 32 x 24, five levels, batches of 8 and the code's noise and weight of pixels: after
+# 200 steps views of one scan were as alike as those of two, and nothing was restored. docs/findings.md says what helped.
 METHOD: dict[str, Any] = {
     "patch": (24, 24, 16),
     "small_patch": (12, 12, 8),

@@ -64,10 +64,12 @@ def _studies(
     nonlinear = replace(linear, protocol="nonlinear", settings=NONLINEAR)
     finetune = replace(linear, protocol="finetune", settings=TUNED)
     few = Plan(shots=SHOTS, draws=2)
+    shares = Plan(shares=SHARES[:-1], draws=2)  # with all labels: linear
     return {
         "linear": ({**frozen, **(beside or {})}, linear),
         "nonlinear": (frozen, replace(nonlinear, plan=Plan(draws=2))),
         "linear_few": (one, replace(linear, plan=few)),
+        "linear_shares": (one, replace(linear, plan=shares)),
         "nonlinear_few": (one, replace(nonlinear, plan=few)),
         "finetune": (tuned, replace(finetune, plan=Plan(shares=SHARES, draws=1))),
     }
@@ -89,7 +91,8 @@ def main(
         vox2vec: folder of the runs of vox2vec_ct_small
         pcrlv2: folder of the runs of pcrlv2_ct_small
         out: folder of the rows
-        only: one of linear, nonlinear, linear_few, nonlinear_few, finetune, these with _pcrlv2, nonlinear_unet, finetune_unet
+        only: one of linear, nonlinear, linear_few, linear_shares, nonlinear_few, finetune, these with _pcrlv2,
+            nonlinear_unet, finetune_unet
         runs: encoders of that study alone, such as to measure two side by side, into two folders; random weights go
             beside a run
         record: root of a checkout: write the rows into it, and measure nothing

@@ -13,9 +13,9 @@ from vesalius.report.overlays import QUALITY
 from vesalius.report.plots import Picture
 
 TEXT = (
-    "Each row is one image: as it was, as the network saw it, and what the network made of that; of volumes the middle slice. "
-    "Scale 0 is the coarsest. What is blurred was not kept in the vectors of that scale. The network is that of the run's last "
-    "step, while encoder.safetensors is of the epoch that was best on held-out images, where any are held out."
+    "Each row is one image: a crop, turned and scaled as in training (black corners are that), as the network saw it, and what "
+    "the network made of that; of volumes the middle slice. Scale 0 is the coarsest. What is blurred was not kept in the "
+    "vectors of that scale, or not yet: a run of few steps restores little. The network is that of the run's last step."
 )
 LEAST = 128  # px of a picture's shorter side: smaller ones are enlarged, so that the page does not smooth them
 
