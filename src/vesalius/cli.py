@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _status(words: Sequence[str]) -> int:
+def _status(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0

@@ -43,7 +43,7 @@ def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_
 
 
 def test_an_unknown_encoder_is_refused(tmp_path: Path):
-    with pytest.raises(SettingError, match=r"runs has one, two. a has three"):
+    with pytest.raises(SettingError, match=r"runs has one, two. There are three"):
         transfer.measure({"a": ({"three": ""}, Study("folder:x"))}, tmp_path, "", ("two", "three", "one"))
 
 

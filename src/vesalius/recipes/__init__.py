@@ -2,11 +2,14 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
+from typing import TypeVar
 
 from vesalius.errors import SettingError
 from vesalius.settings import unknown
+
+Run = TypeVar("Run")
 
 
 def names() -> tuple[str, ...]:
@@ -30,3 +33,10 @@ def chosen(parts: Iterable[str], only: str) -> tuple[str, ...]:
     if only and only not in every:
         raise SettingError(f"setting only is {only!r}", remedy=f"Choose one of {', '.join(every)}.")
     return (only,) if only else every
+
+
+def picked(known: Mapping[str, Run], runs: Sequence[str]) -> dict[str, Run]:
+    """Those of `known` that are in `runs`, or all where none is given. SettingError: there is none of that name."""
+    if missing := set(runs) - set(known):
+        raise SettingError(f"setting runs has {', '.join(sorted(missing))}", remedy=f"There are {', '.join(known)}.")
+    return {name: run for name, run in known.items() if not runs or name in runs}

@@ -9,7 +9,7 @@ scanner ("scanner"): patients lie in masks, heads up, so that places say much.
 
 from pathlib import Path
 
-from vesalius.recipes import pcrlv2_ct_small, transfer_headneck, vox2vec_ct_small
+from vesalius.recipes import pcrlv2_ct_small, picked, transfer_headneck, vox2vec_ct_small
 from vesalius.recipes.anatomy_wingspan import write_down
 
 NAME = Path(__file__).stem
@@ -23,6 +23,7 @@ def main(
     vox2vec: str = f"runs/{vox2vec_ct_small.NAME}",
     pcrlv2: str = f"runs/{pcrlv2_ct_small.NAME}",
     out: str = f"runs/{NAME}",
+    runs: tuple[str, ...] = RUNS,
     record: str = "",
 ) -> None:
     """Measure the encoders of seed 0 and the controls, or go on with it.
@@ -32,6 +33,7 @@ def main(
         vox2vec: folder of the runs of vox2vec_ct_small
         pcrlv2: folder of the runs of pcrlv2_ct_small
         out: folder of rows and artefacts
+        runs: some of the encoders, beside the controls of the first of them
         record: root of a checkout: write the rows into it, and measure nothing
     """
     from vesalius.anatomy.command import measure
@@ -40,10 +42,10 @@ def main(
         write_down(Path(out), Path(record), NAME)
         return
     vox, pcrl = vox2vec_ct_small.encoders(vox2vec), pcrlv2_ct_small.encoders(pcrlv2)
-    runs = {name: {**vox, **pcrl}[name] for name in RUNS}
+    encoders = picked({**vox, **pcrl}, runs)
     source = transfer_headneck.DATA.format(Path(data).resolve())
     kept = measure(
-        runs, source, out, split="test", annotated="train", structures=MARKS, measures=MEASURES,
+        encoders, source, out, split="test", annotated="train", structures=MARKS, measures=MEASURES,
         conditions=("upright",),
     )  # fmt: skip
     print(kept)

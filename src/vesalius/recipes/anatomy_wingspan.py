@@ -1,4 +1,4 @@
-"""What the encoders of adam_nih_small know of the body, measured on radiographs that none of them saw.
+"""What the encoders of adam_nih_small and pcrlv2_nih_small know of the body, measured on radiographs that none of them saw.
 
 Command: vesalius run anatomy_wingspan, then vesalius report runs/anatomy_wingspan. Hours: under one, on two CPU cores.
 Data: Wingspan's 60 test images, measured once; landmarks for the search come from the other 199, on which the measures were
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from vesalius import checkpoint, results
-from vesalius.recipes import adam_nih_small, recorded
+from vesalius.recipes import adam_nih_small, pcrlv2_nih_small, picked, recorded
 from vesalius.recipes.tables import curves
 from vesalius.results import Row
 
 NAME = Path(__file__).stem
 DATA = "wingspan:{0}/cxr/wingspan?test_list={0}/splits/wingspan_test.txt"
 BESIDE = ("within_10", "found", "error_found")
+BOTH = ("adam", "moco")
 # A remedy, chosen on 24 of the other images: the vector of a patch twice as wide stands beside each patch's own.
 WIDE: dict[str, Any] = {
     "wider": (0.44,),
@@ -35,15 +36,17 @@ def main(
     weights: str = "weights",
     out: str = f"runs/{NAME}",
     wide: bool = False,
+    runs: tuple[str, ...] = (),
     record: str = "",
 ) -> None:
-    """Measure adam, moco, moco_windows and the controls, or go on with it.
+    """Measure adam, moco, moco_windows, pcrlv2 and the controls, or go on with it.
 
     Args:
         data: folder that holds cxr/wingspan and splits/wingspan_test.txt
         weights: folder of the encoders
         out: folder of rows and artefacts
         wide: measure adam and moco once more with wider patches beside, into OUT_wide
+        runs: some of the encoders, beside the controls of the first of them
         record: root of a checkout: write the rows into it, and measure nothing
     """
     from vesalius.anatomy.command import measure
@@ -54,13 +57,13 @@ def main(
             if (folder / results.FILE).exists():
                 write_down(folder, Path(record), NAME + ("_wide" if folder == wider else ""))
         return
-    runs = adam_nih_small.encoders(weights)
+    every = {**adam_nih_small.encoders(weights), **pcrlv2_nih_small.encoders(weights)}
+    encoders = picked(every, runs or (BOTH if wide else ()))
     source = DATA.format(Path(data).resolve())
     if wide:
-        runs.pop("moco_windows")
-        print(measure(runs, source, wider, split="test", annotated="train", **WIDE))
+        print(measure(encoders, source, wider, split="test", annotated="train", **WIDE))
     else:
-        print(measure(runs, source, out, split="test", annotated="train"))
+        print(measure(encoders, source, out, split="test", annotated="train"))
 
 
 def write_down(out: Path, root: Path, name: str) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from vesalius import checkpoint, results, zoo
-from vesalius.errors import SettingError
 from vesalius.evaluate.command import evaluate
 from vesalius.evaluate.study import Study
-from vesalius.recipes import chosen, recorded
+from vesalius.recipes import chosen, picked, recorded
 from vesalius.recipes.tables import curves
 from vesalius.results import Row
 from vesalius.settings import to_dict
@@ -38,12 +37,9 @@ def measure(studies: Studies, out: Path, only: str, runs: Sequence[str] = ()) ->
     """
     for name in chosen(studies, only):
         every, study = studies[name]
-        known = dict(zoo.named(every))
-        if missing := set(runs) - set(known):
-            remedy = f"{name} has {', '.join(known)}."
-            raise SettingError(f"setting runs has {', '.join(sorted(missing))}", remedy=remedy)
+        known = picked(dict(zoo.named(every)), runs)
         print(f"{name}: {study.protocol} on {study.data.split(':')[0]}")
-        print(evaluate({run: path for run, path in known.items() if not runs or run in runs}, out, study))
+        print(evaluate(known, out, study))
 
 
 def write_down(studies: Studies, out: Path, root: Path, name: str) -> None:
