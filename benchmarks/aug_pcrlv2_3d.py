@@ -7,7 +7,7 @@ One thread, the same synthetic tissue, in the processor's seconds of this proces
 16, torchio with 4 items of it, and the least of the rounds counts: others on the machine can only add to it. It ends with an
 error where moments of what comes out differ: both make the same distribution. Floor: 15.
 
-torchio is not among the packages of `make test`: without it, this says that it is skipped.
+torchio is among the packages of `make test` alone: without it, this says that it is skipped.
 """
 
 import time

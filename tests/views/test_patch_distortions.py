@@ -54,7 +54,8 @@ def test_apart_patches_only_change_places_and_swapping_again_undoes_it() -> None
 
 def test_swaps_of_the_same_patches_as_torchio() -> None:
     """Its own draws never reach the last voxel of an axis; where patches overlap, it shows the other one whole."""
-    torchio = pytest.importorskip("torchio", reason="torchio is in no extra of ours")
+    import torchio  # seconds
+
     swap, x = SwapPatches(), coded(4, (1, 32, 32, 24))
     (places,) = swap.terms(drawn(swap, 4, 3), tuple(x.shape[1:]))
     for sample, pairs in zip(x, places, strict=True):
