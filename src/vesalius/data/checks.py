@@ -99,7 +99,7 @@ def volumes(good: Sequence[Looked], facts: Facts | None = None) -> Iterator[Find
         yield Finding("dimensions", "error", text, tuple((image.id, _sides(image)) for image in few))
     air = [image for image in deep if image.unit == "HU" and image.greatest < AIR]
     if air:
-        text = f"{len(air):,} volumes are all air, none of their values {AIR:g} HU or more: they will be set aside"
+        text = f"{len(air):,} volumes are all air, none of their values {AIR:g} HU or more: pretraining sets them aside"
         yield Finding("air", "error", text, tuple((image.id, _range(image)) for image in air))
     yield from _not_hu(deep, facts)
 

@@ -82,6 +82,7 @@ def inspect(
     splits = dataset.splits()
     per_patient = list(Counter(patient.values()).values())
     published = facts(dataset)
+    scans = len(set(getattr(dataset, "files", dict(zip(patient, patient, strict=True))).values()))  # parts count once
     found = (
         *checks.readable(seen),
         *checks.copies(good, patient, splits),
@@ -90,7 +91,7 @@ def inspect(
         *checks.geometry(good),
         *checks.inverted(good, published),
         *checks.patients(splits, patient),
-        *checks.published(published, len(patient), len(per_patient)),
+        *checks.published(published, scans, len(per_patient)),
         *(Finding("matching", "warning", note) for note in getattr(dataset, "notes", ())),
     )
     return Report(
