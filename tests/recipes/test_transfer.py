@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakes import kermany
+from fakes import kermany, shenzhen
 from vesalius.errors import SettingError
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
@@ -45,6 +45,20 @@ def test_what_is_measured_is_written_down_without_pictures_or_whole_hashes(tiny_
 def test_an_unknown_encoder_is_refused(tmp_path: Path):
     with pytest.raises(SettingError, match=r"runs has one, two. There are three"):
         transfer.measure({"a": ({"three": ""}, Study("folder:x"))}, tmp_path, "", ("two", "three", "one"))
+
+
+def test_data_sets_have_folders_of_their_own(tiny_run: Path, tmp_path: Path):
+    root, out = tmp_path / "checkout", tmp_path / "out"
+    (root / "src/vesalius/recipes/results").mkdir(parents=True)
+    lists = "?train_list=train.txt&test_list=test.txt"
+    sources = {"kermany": kermany.write(tmp_path / "k"), "shenzhen": f"{shenzhen.write(tmp_path / 's')}{lists}"}
+    how = {"plan": Plan(draws=1), "settings": {"size": 32}}
+    studies = {name: ({"tiny": tiny_run}, Study(f"{name}:{path}", "linear", **how)) for name, path in sources.items()}
+    for name in studies:
+        transfer.measure(studies, out, name)
+    transfer.write_down(studies, out, root, "trial")
+    rows = read(root / "src/vesalius/recipes/results/trial.jsonl")
+    assert {row.data for row in rows} == set(sources)
 
 
 def test_an_unknown_study_is_refused(tmp_path: Path):

@@ -23,10 +23,9 @@ def studies(data: str, weights: str) -> transfer.Studies:
     """Logistic regression on frozen features, beside those of random weights."""
     runs = {**adam_nih_small.encoders(weights), **pcrlv2_nih_small.encoders(weights), "random": "random"}
     root = Path(data).resolve()
-    shares, more = Plan(shares=(0.01, 0.1, 1.0), draws=5), Plan(shares=(0.1, 0.2, 0.5, 1.0), draws=5)
+    shares = Plan(shares=(0.01, 0.1, 0.2, 0.5, 1.0), draws=10)
     return {
         "nih": (runs, Study(NIH.format(root), "linear", plan=shares, settings={"size": 128})),
-        "nih_shares": (runs, Study(NIH.format(root), "linear", plan=more, settings={"size": 128})),
         "kermany": (runs, Study(KERMANY.format(root), "linear", plan=shares, settings={"size": 128})),
     }
 
@@ -45,7 +44,7 @@ def main(
         data: folder that holds cxr/nih, cxr/kermany and splits/nih_test_patients.txt
         weights: folder of the encoders
         out: folder of rows and scores
-        only: one of nih, nih_shares, kermany
+        only: nih or kermany
         runs: encoders of that study alone, such as to measure two side by side, into two folders
         record: root of a checkout: write the rows into it, and measure nothing
     """

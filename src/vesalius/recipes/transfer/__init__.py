@@ -31,15 +31,16 @@ def run(studies: Studies, out: str, only: str, root: str, name: str, runs: Seque
 
 
 def measure(studies: Studies, out: Path, only: str, runs: Sequence[str] = ()) -> None:
-    """Each of `studies` into OUT/results.jsonl. only: one of them, or "". runs: of its encoders, or () for all.
+    """Each of `studies` into OUT/results.jsonl, or, of several data sets, each of these into a folder below.
 
+    only: one of them, or "". runs: of its encoders, or () for all.
     SettingError: there is none of that name.
     """
     for name in chosen(studies, only):
         every, study = studies[name]
         known = picked(dict(zoo.named(every)), runs)
-        print(f"{name}: {study.protocol} on {study.data.split(':')[0]}")
-        print(evaluate(known, out, study))
+        print(f"{name}: {study.protocol} on {_source(study)}")
+        print(evaluate(known, _folders(studies, out)[_source(study)], study))
 
 
 def write_down(studies: Studies, out: Path, root: Path, name: str) -> None:
@@ -48,12 +49,25 @@ def write_down(studies: Studies, out: Path, root: Path, name: str) -> None:
     Beside them go, of AUC, the scores that it was computed from; and the settings and the hardware. name: of the recipe.
     """
     folder = root / recorded.RESULTS
-    rows = [row for row in results.read(out / results.FILE) if row.name in KEPT]
     patient = recorded.public(study.data for _, study in studies.values())
-    recorded.join(folder / f"{name}.jsonl", [_short(row, out, folder, name, patient) for row in rows])
-    settings = {key: {**to_dict(study), "data": study.data.split(":")[0]} for key, (_, study) in studies.items()}
+    for own in _folders(studies, out).values():
+        rows = results.read(own / results.FILE) if (own / results.FILE).exists() else []
+        kept = [_short(row, own, folder, name, patient) for row in rows if row.name in KEPT]
+        recorded.join(folder / f"{name}.jsonl", kept)
+    settings = {key: {**to_dict(study), "data": _source(study)} for key, (_, study) in studies.items()}
     about = {"hardware": curves.hardware(), "studies": settings}
     checkpoint.write_bytes(folder / f"{name}.json", (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _source(study: Study) -> str:
+    """The name of its data set."""
+    return study.data.partition(":")[0]
+
+
+def _folders(studies: Studies, out: Path) -> dict[str, Path]:
+    """Data set -> where its rows lie: `evaluate` refuses those of two in one folder."""
+    sources = {_source(study) for _, study in studies.values()}
+    return {source: out / source if len(sources) > 1 else out for source in sources}
 
 
 def _short(row: Row, out: Path, folder: Path, name: str, patient: Callable[[str], str]) -> Row:
