@@ -23,10 +23,10 @@ def studies(data: str, weights: str) -> transfer.Studies:
     """Logistic regression on frozen features, beside those of random weights."""
     runs = {**adam_nih_small.encoders(weights), **pcrlv2_nih_small.encoders(weights), "random": "random"}
     root = Path(data).resolve()
-    shares = Plan(shares=(0.01, 0.1, 0.2, 0.5, 1.0), draws=10)
+    few, shares = Plan(shares=(0.01, 0.1, 1.0), draws=5), Plan(shares=(0.01, 0.1, 0.2, 0.5, 1.0), draws=10)
     return {
         "nih": (runs, Study(NIH.format(root), "linear", plan=shares, settings={"size": 128})),
-        "kermany": (runs, Study(KERMANY.format(root), "linear", plan=shares, settings={"size": 128})),
+        "kermany": (runs, Study(KERMANY.format(root), "linear", plan=few, settings={"size": 128})),
     }
 
 
