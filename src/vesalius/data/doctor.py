@@ -82,7 +82,8 @@ def inspect(
     splits = dataset.splits()
     per_patient = list(Counter(patient.values()).values())
     published = facts(dataset)
-    scans = len(set(getattr(dataset, "files", dict(zip(patient, patient, strict=True))).values()))  # parts count once
+    files = getattr(dataset, "files", None)
+    scans = len(set(files.values())) if files else len(patient)  # parts of a file count once
     found = (
         *checks.readable(seen),
         *checks.copies(good, patient, splits),

@@ -33,8 +33,7 @@ def unsuited(
     _check_channels(run, usual)
     if len(entries) - count > FEW * len(entries):
         listed = " and ".join(f"{number:,} of {_words(kind)}" for kind, number in kinds.most_common())
-        colour = " or leave out --no-grey, so that colour becomes grey" if run.ndim == 2 and not run.grey else ""
-        remedy = f"Use data of one kind (inspect names those that differ){colour}."
+        remedy = f"Use data of one kind (inspect names those that differ){_or_grey(run)}."
         raise DataError(f"the images are of several kinds: {listed}", remedy=remedy)
     reasons = {shape: _too_small(shape, run.method, check_scan) for shape in {entry.shape[1:] for entry in entries}}
     found = {}
@@ -51,10 +50,14 @@ def unsuited(
     return found
 
 
+def _or_grey(run: Run[Any]) -> str:
+    """The other remedy, of pictures that kept their colour."""
+    return ", or leave out --no-grey, so that colour becomes grey" if run.ndim == 2 and not run.grey else ""
+
+
 def _check_channels(run: Run[Any], kind: Kind) -> None:
     if not takes(run.in_channels, kind[0]):
-        colour = ", or leave out --no-grey, so that colour becomes grey" if run.ndim == 2 and not run.grey else ""
-        remedy = f"Set in_channels to {kind[0]} (--in-channels {kind[0]}){colour}."
+        remedy = f"Set in_channels to {kind[0]} (--in-channels {kind[0]}){_or_grey(run)}."
         reason = f"the images have {kind[0]} channels and the network takes {run.in_channels}"
         raise SettingError(reason, remedy=remedy)
 

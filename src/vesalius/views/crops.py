@@ -90,9 +90,13 @@ def cut_within(image: NDArray[Any], whole: Box, boxes: Sequence[Box], size: tupl
     """(C, *whole.shape), the voxels of `whole` -> (N, C, *size): `cut` of every box, all of them within `whole`."""
     views = np.empty((len(boxes), len(image), *size), image.dtype)
     for view, box in zip(views, boxes, strict=True):
-        within = (slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, whole.start, strict=True))
-        view[...] = resize(image[:, *within], size)
+        view[...] = resize(part(image, whole, box), size)
     return views
+
+
+def part(image: NDArray[Any], whole: Box, box: Box) -> NDArray[Any]:
+    """(C, *whole.shape), the voxels of `whole` -> (C, *box.shape): those of a box within it, not copied."""
+    return image[:, *(slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, whole.start, strict=True))]
 
 
 def resize(image: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:

@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 
 from vesalius.errors import DataError
 from vesalius.space.box import Box
-from vesalius.views.crops import Readable, cut_within, hull, random_resized_box, resize
+from vesalius.views.crops import Readable, cut_within, hull, part, random_resized_box, resize
 
 AIR = -150.0  # HU, below which a voxel is air: the reference code of PCRLv2
 DARK = 0.05  # of 0..1, below which a voxel is as good as air: ours
 TRIES = 30  # at boxes that hold enough, and not too much, tissue; at each small one that holds enough
-LARGE: tuple[tuple[int, int, int], ...] = (
-    (96, 96, 64),
-    (96, 96, 96),
-    (112, 112, 64),
-    (64, 64, 32),
-)  # the reference code's
+# Of large boxes and of small ones, voxels at 1 mm: the reference code's.
+LARGE: tuple[tuple[int, int, int], ...] = ((96, 96, 64), (96, 96, 96), (112, 112, 64), (64, 64, 32))
 SMALL: tuple[tuple[int, int, int], ...] = ((32, 32, 16), (16, 16, 16), (32, 32, 32), (8, 8, 8))
 PAIRS, ROUNDS = 256, 100  # pairs of boxes that are drawn at once; how often
 LITTLE = 0.01  # share of a crop that may lie beyond the scan without a word
@@ -228,12 +224,7 @@ def _try(rng: np.random.Generator, scan: Measured, rule: Rule, size: Sides, tiss
 def _try_small(rng: np.random.Generator, scan: Measured, rule: Rule, large: _Try, least: float) -> _Try:
     """A small box: what the large ones have read of the scan is not read again."""
     box = rule.small(rng, scan.shape, large.boxes)
-    if large.whole.contains(box):
-        image = large.image[
-            :, *(slice(a - o, b - o) for a, b, o in zip(box.start, box.stop, large.whole.start, strict=True))
-        ]
-    else:
-        image = scan.read(box)
+    image = part(large.image, large.whole, box) if large.whole.contains(box) else scan.read(box)
     share = tissue_share(image, scan.unit) if least else 1.0
     return _Try((box,), box, image, image[None], share, max(0.0, least - share))
 

@@ -81,13 +81,10 @@ class Dataset(OnDisk):
                 if rows.setdefault(id := _known_by(row["Path"]), (split, row))[1] is not row:
                     raise DataError(f"names {id} a second time", file=path, remedy="Download it again.")
         if not rows:
-            absent = not any(path.exists() for path in paths.values())
-            where = (
-                (self.root, f"holds no {' or '.join(TABLES.values())}")
-                if absent
-                else (paths["train"], "lists no image")
-            )
-            raise DataError(where[1], file=where[0], remedy="Give the folder that holds them, and train and valid.")
+            here = [path for path in paths.values() if path.exists()]
+            reason = "lists no image" if here else f"holds no {' or '.join(TABLES.values())}"
+            remedy = "Give the folder that holds them, and train and valid."
+            raise DataError(reason, file=here[0] if here else self.root, remedy=remedy)
         return rows
 
     @cached_property
