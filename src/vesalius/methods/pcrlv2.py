@@ -50,7 +50,7 @@ from torch.nn import functional
 
 from vesalius.chance import generator
 from vesalius.errors import SettingError
-from vesalius.losses.collapse import effective_rank
+from vesalius.losses.collapse import effective_rank, own_and_others
 from vesalius.losses.cosine import distance
 from vesalius.losses.restore import beta, restoration, squared_error
 from vesalius.methods.step import Progress, Step
@@ -292,9 +292,7 @@ class Method(nn.Module):
         for i in range(len(self.network.chosen)):
             with norm.unrecorded(self.network):
                 (_, p1), (z2, _) = (self.network.vectors(g, i) for g in (g1, g2))
-            cosines = functional.normalize(p1.float(), dim=1) @ functional.normalize(z2.float(), dim=1).T
-            own = cosines.diagonal().mean()
-            found.append(torch.stack([own, (cosines.mean() - own / len(p1)) * len(p1) / max(1, len(p1) - 1)]))
+            found.append(own_and_others(p1, z2))
         return torch.stack(found).mean(0)
 
     def idle(self, shares: Numbers) -> Tensor | int:
