@@ -58,19 +58,10 @@ from vesalius.models.norm import shuffle, unshuffle
 from vesalius.models.towers import permutation_of_batch
 from vesalius.settings import ascending, least, within
 from vesalius.space.box import Box
+from vesalius.views import nested
 from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import (
-    LARGE,
-    MultiCrop,
-    Rule,
-    SubCrops,
-    nested_crops,
-    refuse_small,
-    refuse_unrestorable,
-    shorter,
-)
 from vesalius.views.patches import GREY, CutOut, LocalShuffle, Paint
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 from vesalius.views.turns import FlipsAndTurn, as_vector
@@ -97,7 +88,7 @@ class Config:
     size: int = 224  # side of a view in 2-D, voxels: C
     patch: tuple[int, int, int] = (64, 64, 32)  # sides of a view in 3-D; the first two are equal: C
     scale: tuple[float, float] = (0.2, 1.0)  # 2-D, share of the image in a crop: C
-    sizes: tuple[tuple[int, int, int], ...] = LARGE  # 3-D, of crops, voxels: PCRLv2's
+    sizes: tuple[tuple[int, int, int], ...] = nested.LARGE  # 3-D, of crops, voxels: PCRLv2's
     margin: tuple[int, int, int] = (70, 70, 15)  # 3-D, at the scan's border without crops, voxels: PCRLv2's
     least_iou: float = 0.3  # 3-D, of the two crops, at least: PCRLv2's
     tissue: tuple[float, float] = (0.05, 1.0)  # share of a crop that is not air: ours
@@ -141,9 +132,9 @@ class Config:
         """Sides of a view."""
         return self.patch if ndim == 3 else (self.size,) * ndim
 
-    def rule(self, ndim: int) -> Rule:
+    def rule(self, ndim: int) -> nested.Rule:
         """Which boxes are cut."""
-        return SubCrops(self.sizes, self.margin, self.least_iou) if ndim == 3 else MultiCrop(self.scale)
+        return nested.SubCrops(self.sizes, self.margin, self.least_iou) if ndim == 3 else nested.MultiCrop(self.scale)
 
     def distortions(self, ndim: int) -> Row:
         """What is done to a crop before the network sees it, in this order: C."""
@@ -157,10 +148,10 @@ class Config:
 
 def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> dict[str, Numbers]:
     """On the host: two crops (2, C, *S) in stored units, what will be done to each, and where the second, the key's, is."""
-    refuse_unrestorable(scan)
+    nested.refuse_unrestorable(scan)
     ndim = len(scan.shape)
     shape, row = config.shape(ndim), (*config.distortions(ndim), TURN)
-    cut = nested_crops(rng, scan, config.rule(ndim), shape, shape, 0, config.tissue)
+    cut = nested.nested_crops(rng, scan, config.rule(ndim), shape, shape, 0, config.tissue)
     second = cut["global_boxes"][1].tolist()
     return {
         "pixels": cut["globals"],
@@ -280,7 +271,7 @@ def shares(progress: Progress) -> tuple[float, float, float]:
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where a side of the image is below a quarter of a view's: the rest would be guessed."""
-    refuse_small(shape, config.shape(len(shape)), f"method.{'patch' if len(shape) == 3 else 'size'}")
+    nested.refuse_small(shape, config.shape(len(shape)), f"method.{'patch' if len(shape) == 3 else 'size'}")
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:
@@ -289,4 +280,4 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
     if log.get("spread", 1.0) < 0.2:
         state = f"embeddings spread {log['spread']:.2f} of 1, effective rank {log['effective_rank']:.1f}"
         found.append(f"collapse: {state}; lower optim.lr, warm up, or lower momentum; is the data all alike?")
-    return found + shorter(log)
+    return found + nested.shorter(log)

@@ -58,21 +58,11 @@ from vesalius.models import norm
 from vesalius.models.backbone import pool
 from vesalius.models.scales import Scales
 from vesalius.settings import ascending, least, within
+from vesalius.views import nested
 from vesalius.views.augment import Augmentation, apply_all, draw_all
 from vesalius.views.distort import AxisBlur, Gamma
 from vesalius.views.hounsfield import Noise
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
-from vesalius.views.nested import (
-    LARGE,
-    SMALL,
-    MultiCrop,
-    Rule,
-    SubCrops,
-    nested_crops,
-    refuse_small,
-    refuse_unrestorable,
-    shorter,
-)
 from vesalius.views.patches import GREY, CutOut, SwapPatches
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 
@@ -105,14 +95,11 @@ class Config:
     crop: Literal["auto", "multi", "sub"] = "auto"  # multi-crop in 2-D, sub-crop in 3-D: C
     scale: tuple[float, float] = (0.3, 1.0)  # multi-crop, share of the image in a large crop: C
     small_scale: tuple[float, float] = (0.05, 0.3)  # in a small one: C
-    sizes: tuple[tuple[int, int, int], ...] = LARGE  # sub-crop, large ones, voxels: C
-    small_sizes: tuple[tuple[int, int, int], ...] = SMALL  # small ones: C
+    sizes: tuple[tuple[int, int, int], ...] = nested.LARGE  # sub-crop, large ones, voxels: C
+    small_sizes: tuple[tuple[int, int, int], ...] = nested.SMALL  # small ones: C
     margin: tuple[int, int, int] = (70, 70, 15)  # sub-crop, at the scan's border without large ones, voxels: C
     least_iou: float = 0.3  # sub-crop, of the two large ones, at least: C
-    tissue: tuple[float, float] = (
-        0.05,
-        1.0,
-    )  # share that is not air, at most: of large crops: ours; C repaired: 0, 0.15
+    tissue: tuple[float, float] = (0.05, 1.0)  # not air, share; at most: of large crops. C repaired: 0, 0.15
     flip: float = 0.5  # probability: C
     rotation: float = 10.0  # degrees either way: C
     zoom: tuple[float, float] = (0.9, 1.1)  # 3-D, of each axis: C
@@ -157,11 +144,11 @@ class Config:
         """Sides of large and small views."""
         return (self.patch, self.small_patch) if ndim == 3 else ((self.size,) * ndim, (self.small_size,) * ndim)
 
-    def rule(self, ndim: int) -> Rule:
+    def rule(self, ndim: int) -> nested.Rule:
         """Which boxes are cut."""
         if self.crop == "sub" or (self.crop == "auto" and ndim == 3):
-            return SubCrops(self.sizes, self.margin, self.least_iou, self.small_sizes)
-        return MultiCrop(self.scale, self.small_scale)
+            return nested.SubCrops(self.sizes, self.margin, self.least_iou, self.small_sizes)
+        return nested.MultiCrop(self.scale, self.small_scale)
 
     def moves(self, ndim: int) -> Row:
         """What is done to all views, and to what is restored: C."""
@@ -185,10 +172,10 @@ class Config:
 
 def crops(rng: np.random.Generator, scan: Any, config: Config, stage: int) -> dict[str, Numbers]:
     """On the host: large crops (2, C, *S) and small ones (L, C, *s) in stored units, and what will be done to each."""
-    refuse_unrestorable(scan)
+    nested.refuse_unrestorable(scan)
     ndim, small = len(scan.shape), config.small if config.compare else 0
     shape, small_shape = config.shapes(ndim)
-    cut = nested_crops(rng, scan, config.rule(ndim), shape, small_shape, small, config.tissue)
+    cut = nested.nested_crops(rng, scan, config.rule(ndim), shape, small_shape, small, config.tissue)
     found = {name: cut[name] for name in ("globals", "locals", "inside")}
     row = (*config.moves(ndim), *config.distortions(ndim))
     for name, own, n in (("draw", (*row, *config.hiding(ndim)), 2), ("small_draw", row, small)):
@@ -323,7 +310,7 @@ def pictures(method: Method, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def check_scan(shape: tuple[int, ...], config: Config) -> None:
     """DataError, before any work, where a side of the image is below a quarter of a large view's: the rest would be guessed."""
-    refuse_small(shape, config.shapes(len(shape))[0], f"method.{'patch' if len(shape) == 3 else 'size'}")
+    nested.refuse_small(shape, config.shapes(len(shape))[0], f"method.{'patch' if len(shape) == 3 else 'size'}")
 
 
 def alarms(log: Mapping[str, float], config: Config) -> list[str]:
@@ -332,7 +319,7 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
     if log.get("effective_rank", 2.0) < 1.2:
         state = f"features of a batch have effective rank {log['effective_rank']:.1f}"
         found.append(f"collapse: {state}; lower optim.lr or warm up; is the data all alike?")
-    if log.get("comparison", 0.0) < CLOSE and log["own"] - log["other"] < APART:
+    if "own" in log and log["comparison"] < CLOSE and log["own"] - log["other"] < APART:
         state = f"views of one image are as alike (cosine {log['own']:.2f}) as those of others ({log['other']:.2f})"
         found.append(f"alike: {state}; enlarge batch or method.pixels, lower method.noise; are crops mostly air?")
-    return found + shorter(log)
+    return found + nested.shorter(log)
