@@ -114,9 +114,8 @@ class Normalise(Augmentation):
     def terms(self, params: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Mean and deviation of each channel, (B, C, 1, ..., 1)."""
         numbers = params.new_tensor([self.mean, self.deviation])
-        if (
-            shape[0] != 3
-        ):  # one grey channel, or modalities: each as the luminance of a grey image in red, green and blue
+        # One grey channel, or modalities: each as the luminance of a grey image in red, green and blue.
+        if shape[0] != 3:
             numbers = (numbers @ params.new_tensor(LUMINANCE))[:, None].expand(-1, shape[0])
         mean, deviation = per_sample(numbers.expand(len(params), -1, -1), len(shape) - 1).unbind(1)
         return mean, deviation
