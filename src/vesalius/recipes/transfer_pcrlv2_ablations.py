@@ -29,6 +29,7 @@ def main(
     encoders: str = f"runs/{pcrlv2_ct_small.NAME}",
     out: str = f"runs/{NAME}",
     only: str = "",
+    runs: tuple[str, ...] = (),
     record: str = "",
 ) -> None:
     """Measure the variants and random weights, or go on with it.
@@ -38,6 +39,7 @@ def main(
         encoders: folder of pcrlv2_ct_small's runs
         out: folder of the rows
         only: one of linear, fewshot
+        runs: variants of that study alone, such as to measure two side by side, into two folders
         record: root of a checkout: write the rows into it, and measure nothing
     """
-    transfer.run(studies(data, encoders), out, only, record, NAME)
+    transfer.run(studies(data, encoders), out, only, record, NAME, runs)
