@@ -86,12 +86,13 @@ def test_negatives_are_so_many_a_positive_in_each_subset_drawn_evenly_from_its_s
         assert Counter(map(data.subset, dark)) == {subset: asked * n for subset, n in positives.items()}
         of = Counter(map(data.patient, dark))
         assert abs(of[f"{UID}10"] - of[f"{UID}11"]) <= 1
-        for series, kept in of.items():
-            assert sum(data.stands_for(id) for id in dark if data.patient(id) == series) == pytest.approx(DARK)
-            assert kept <= DARK
+        assert [data.complete(series) for series in of] == [kept == DARK for kept in of.values()]
     few, many = (set(opened(root, f"?task=candidates&negatives={n}").ids) for n in (1, 2))
     assert few < many < set(opened(root, "?task=candidates&negatives=0").ids)
     assert set(opened(root, "?task=candidates&seed=1").ids) != many
+    mixed = opened(root, "?task=candidates&negatives=1&test_negatives=0")  # subset 9 is the test
+    assert {id for id in mixed.ids if mixed.subset(id) != 9} == {id for id in few if mixed.subset(id) != 9}
+    assert [mixed.complete(series) for series in (f"{UID}10", f"{UID}90")] == [False, True]
 
 
 def test_the_draw_does_not_depend_on_the_order_of_the_table(tmp_path: Path, root: Path) -> None:
@@ -108,7 +109,7 @@ def test_every_candidate_of_class_1_is_of_a_nodule_of_its_scan(root: Path) -> No
     marked = Counter((data.patient(id), lesion) for id, lesion in found.items() if lesion is not None)
     assert marked == {(f"{UID}10", 0): 2, (f"{UID}10", 1): 1, (f"{UID}30", 0): 1, (f"{UID}90", 0): 1}
     assert sum(lesion is None for lesion in found.values()) == DARK * luna16.IMAGES
-    assert {series: n for series, n in data.lesions.items() if n} == {s: len(some) for s, some in NODULES.items()}
+    assert [data.lesions(series) for series in luna16.SUBSETS] == [len(NODULES.get(s, ())) for s in luna16.SUBSETS]
     assert sum(len(some) for some in MARKED.values()) == sum(marked.values())
 
 

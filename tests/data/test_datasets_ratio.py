@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fakes import chestxray14
+from vesalius.data.checks import patients
 from vesalius.data.datasets import open_dataset
 from vesalius.data.splits import official
 from vesalius.errors import DataError, SettingError
@@ -39,6 +40,12 @@ def test_the_first_share_of_the_list_is_for_pretraining_and_the_last_for_fine_tu
     assert found["test"] == (NAMES[2],)
     part = open_dataset(spec(root, f"ratio={ratio}&only=pretrain"))
     assert part.ids == found["pretrain"]
+
+
+def test_patients_in_pretrain_and_train_are_noted_and_in_train_and_test_an_error() -> None:
+    patient = {"a1": "a", "a2": "a", "b1": "b", "b2": "b"}
+    found = list(patients({"pretrain": ["a1"], "train": ["a2", "b1"], "test": ["b2"]}, patient))
+    assert [(one.severity, "a leak" in one.text) for one in found] == [("note", False), ("error", True)]
 
 
 def test_lists_that_hold_official_test_images_are_refused_without_ratio_and_counted_with_it(root: Path) -> None:

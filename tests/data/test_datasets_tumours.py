@@ -10,6 +10,7 @@ import pytest
 
 from fakes import brats18, lits
 from fakes.volumes import LPS, dots, mr, save
+from vesalius.data.build import build
 from vesalius.data.datasets import open_dataset
 from vesalius.data.prepare import prepare, restore_image
 from vesalius.data.steps import Percentiles
@@ -94,6 +95,9 @@ def test_lists_make_the_split_of_brats(tmp_path: Path, roots: dict[str, Path]) -
     (tmp_path / "c.txt").write_text(f"{names[3]}\nBrats18_gone_1\n")
     with pytest.raises(DataError, match=r"c\.txt: names 'Brats18_gone_1', which is not here"):
         opened("brats18", roots["brats18"], f"?{query}").splits()
+    (tmp_path / "c.txt").write_text(f"{names[3]}\nBrats18_CBICA_ABT_1\n")  # without a label map
+    with pytest.raises(DataError, match=r"c\.txt: names 'Brats18_CBICA_ABT_1', which is not here"):
+        opened("brats18", roots["brats18"], f"?{query}").splits()
     assert opened("brats18", roots["brats18"], f"?{query}&partial=yes").splits()["test"] == (names[3],)
 
 
@@ -110,6 +114,16 @@ def test_a_modality_that_is_absent_or_elsewhere_is_an_error(tmp_path: Path, root
     shutil.copy(flair, root / "LGG" / flair.name)
     with pytest.raises(DataError, match=rf"has {FIRST}_flair twice"):
         opened("brats18", root)
+
+
+def test_a_change_of_any_modality_is_seen_by_the_cache(tmp_path: Path, roots: dict[str, Path]) -> None:
+    data = opened("brats18", shutil.copytree(roots["brats18"], tmp_path / "root"))
+    assert build(data, [FIRST], [Percentiles()], tmp_path / "cache", workers=1).made == 1
+    assert build(data, [FIRST], [Percentiles()], tmp_path / "cache", workers=1).reused == 1
+    save(data.path(FIRST).with_name(f"{FIRST}_flair.nii.gz"), mr(99))
+    again = build(data, [FIRST], [Percentiles()], tmp_path / "cache", workers=1)
+    assert again.made == 1
+    assert (again.cache[0].read() == prepare(data.read(FIRST), [Percentiles()]).scan.image).all()
 
 
 def test_a_patient_who_lacks_a_modality_is_left_out_and_noted(tmp_path: Path, roots: dict[str, Path]) -> None:

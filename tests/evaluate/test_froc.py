@@ -8,9 +8,11 @@ import pytest
 from fakes import luna16
 from fakes.luna16 import UID
 from vesalius.chance import generator
+from vesalius.data.cache import default_root, key_hash, salt_of
 from vesalius.data.datasets import open_dataset
-from vesalius.errors import SettingError
-from vesalius.evaluate.froc import RATES, Marked, Marks, cpm, interval, marks_of, sensitivity
+from vesalius.errors import DataError, SettingError
+from vesalius.evaluate.froc import RATES, Marks, check, cpm, interval, marked, marks_of, sensitivity
+from vesalius.features.subjects import Subject
 
 
 def some(seed: int, scans: int = 12, lesions: int = 9, marks: int = 150, ties: bool = False) -> Marks:
@@ -19,7 +21,7 @@ def some(seed: int, scans: int = 12, lesions: int = 9, marks: int = 150, ties: b
     lesion = np.where(rng.random(marks) < 0.1, rng.integers(lesions, size=marks), -1)
     scan = np.where(lesion >= 0, of[lesion], rng.integers(scans, size=marks))
     score = rng.normal(size=marks) + 1.5 * (lesion >= 0)
-    return Marks(score.round(1) if ties else score, scan, lesion, rng.integers(1, 4, marks).astype(float), of, scans)
+    return Marks(score.round(1) if ties else score, scan, lesion, of, scans)
 
 
 def slow(marks: Marks, rate: float, times: np.ndarray) -> float:
@@ -27,9 +29,9 @@ def slow(marks: Marks, rate: float, times: np.ndarray) -> float:
     points = [(0.0, 0.0)]
     for threshold in sorted(set(marks.score), reverse=True):
         false, found = 0.0, set()
-        for score, scan, lesion, weight in zip(marks.score, marks.scan, marks.lesion, marks.weight, strict=True):
+        for score, scan, lesion in zip(marks.score, marks.scan, marks.lesion, strict=True):
             if score >= threshold and lesion < 0:
-                false += times[scan] * weight
+                false += times[scan]
             elif score >= threshold:
                 found.add(int(lesion))
         hit = sum(times[marks.of[lesion]] for lesion in found)
@@ -52,17 +54,9 @@ def test_it_is_what_a_slow_loop_counts(seed: int, ties: bool) -> None:
     assert cpm(marks) == pytest.approx(sensitivity(marks)[0].mean())
 
 
-def plain(score, lesion, scan, of, scans, weight=None) -> Marks:
-    ints = (np.array(x, np.int64) for x in (scan, lesion, of))
-    scan, lesion, of = ints
-    return Marks(
-        np.array(score, float),
-        scan,
-        lesion,
-        np.ones(len(scan)) if weight is None else np.array(weight, float),
-        of,
-        scans,
-    )
+def plain(score, lesion, scan, of, scans) -> Marks:
+    scan, lesion, of = (np.array(x, np.int64) for x in (scan, lesion, of))
+    return Marks(np.array(score, float), scan, lesion, of, scans)
 
 
 def test_perfect_is_one_blind_is_nought_and_a_lesion_without_a_mark_is_missed() -> None:
@@ -88,23 +82,11 @@ def test_each_lesion_behind_one_false_positive_more() -> None:
     np.testing.assert_allclose(sensitivity(marks)[0], np.minimum([1 / 8, 2 / 8, 4 / 8, 1, 1, 1, 1], 1))
 
 
-def test_marks_that_stand_for_several_count_as_several() -> None:
-    marks = some(5)
-    times = marks.weight.astype(int) * (marks.lesion < 0) + (marks.lesion >= 0)
-    many = Marks(
-        *(np.repeat(x, times) for x in (marks.score, marks.scan, marks.lesion)),
-        np.ones(times.sum()),
-        marks.of,
-        marks.scans,
-    )
-    np.testing.assert_allclose(sensitivity(marks), sensitivity(many))
-
-
 def test_scores_count_by_their_order_alone_and_more_false_alarms_never_help() -> None:
     marks = some(6)
-    bent = Marks(np.exp(3 * marks.score) - 7, marks.scan, marks.lesion, marks.weight, marks.of, marks.scans)
+    bent = Marks(np.exp(3 * marks.score) - 7, marks.scan, marks.lesion, marks.of, marks.scans)
     np.testing.assert_array_equal(sensitivity(marks), sensitivity(bent))
-    louder = Marks(marks.score + (marks.lesion < 0), marks.scan, marks.lesion, marks.weight, marks.of, marks.scans)
+    louder = Marks(marks.score + (marks.lesion < 0), marks.scan, marks.lesion, marks.of, marks.scans)
     assert (sensitivity(louder) <= sensitivity(marks)).all()
     assert (np.diff(sensitivity(marks)[0]) >= 0).all()
 
@@ -114,9 +96,7 @@ def test_the_interval_is_over_scans() -> None:
     found = interval(marks, generator(0), resamples=400)
     assert found.low < found.value < found.high
     assert (found.value, found.n) == (cpm(marks), 40)
-    shuffled = Marks(
-        marks.score, 39 - marks.scan, marks.lesion, marks.weight, 39 - marks.of, 40
-    )  # scans by other numbers
+    shuffled = Marks(marks.score, 39 - marks.scan, marks.lesion, 39 - marks.of, 40)  # scans by other numbers
     assert cpm(shuffled) == cpm(marks)
     whole = plain((3, 2), (0, 1), (0, 1), (0, 1), 2)
     assert (interval(whole, generator(0)).low, interval(whole, generator(0)).high) == (1, 1)
@@ -124,8 +104,9 @@ def test_the_interval_is_over_scans() -> None:
 
 
 def test_candidates_of_luna16_become_marks(tmp_path: Path) -> None:
-    data = open_dataset(f"luna16:{luna16.write(tmp_path / 'root')}?task=candidates&negatives=0")
-    assert isinstance(data, Marked)
+    root = luna16.write(tmp_path / "root")
+    data = marked(open_dataset(f"luna16:{root}?task=candidates&negatives=0"))
+    assert data is not None
     truth = [data.labels(id).classes["nodule"] for id in data.ids]
     marks = marks_of(data, data.ids, truth)
     assert (marks.scans, len(marks.of)) == (4, 5)
@@ -137,3 +118,23 @@ def test_candidates_of_luna16_become_marks(tmp_path: Path) -> None:
     every = marks_of(data, list(scores), list(scores.values()))
     turned = marks_of(data, list(scores)[::-1], list(scores.values())[::-1])
     assert cpm(every) == cpm(turned)
+    assert marked(open_dataset(f"luna16:{root}")) is None  # whole scans
+
+
+@pytest.mark.parametrize(
+    ("query", "whole"),
+    [("", False), ("&negatives=0", True), ("&test_negatives=0", True), ("&negatives=0&test_negatives=1", False)],
+)
+def test_where_marks_were_drawn_there_is_no_cpm(
+    tmp_path: Path, query: str, whole: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = marked(open_dataset(f"luna16:{luna16.write(tmp_path / 'root')}?task=candidates&only=train,test{query}"))
+    assert data is not None
+    salt = salt_of(default_root())
+    test = [Subject(key_hash(salt, id), "", np.zeros((1, 2, 2, 2), np.int16), "HU", {}) for id in data.splits()["test"]]
+    assert check(data, test) == whole
+    assert ("no CPM: of 1 test scans not all marks are there" in capsys.readouterr().err) != whole
+    (tmp_path / "root" / "annotations.csv").unlink()
+    again = marked(open_dataset(f"luna16:{tmp_path / 'root'}?task=candidates&only=train,test{query}"))
+    with pytest.raises(DataError, match=r"annotations\.csv"):  # before the training, not after it
+        check(again, test)

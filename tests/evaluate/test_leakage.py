@@ -92,6 +92,49 @@ def test_a_name_counts_in_its_own_data_set_alone(pretrained: Pretrained):
     assert stamps({"a": run}) == {"a": "", "scratch": ""}
 
 
+def test_leading_zeros_hide_no_patient_from_images_without_a_data_set(pretrained: Pretrained, tmp_path: Path):
+    """A table says 7 where names of files say 0007."""
+    (tmp_path / "folder").mkdir()
+    for number in range(2):
+        Image.fromarray(np.full((20, 20), 40 * number, np.uint8)).save(tmp_path / "folder" / f"000{7 + number}_a.png")
+    spec = f"folder:{tmp_path / 'folder'}?patient_regex=(\\d+)_"
+    data = open_dataset(spec)
+    for known, leaks in ((["7"], 1), (["0007", "0008"], 2), (["70"], 0)):
+        guard = Guard({"a": pretrained("zeros" + known[0], known, "manifest")}, data, data.ids, SPLITS, allowed=True)
+        assert guard.stamp("a", [], []) == (f"pretraining: {leaks} patients" if leaks else "")
+
+
+def test_patients_from_before_a_change_of_data_are_still_known(pretrained: Pretrained):
+    run, later = pretrained("run", BODIES, "phantom"), pretrained("later", ["body0012"], "phantom")
+    now = json.loads((later / "patients.json").read_text())
+    (run / "patients.json").write_text(json.dumps({**now, "before": json.loads((run / "patients.json").read_text())}))
+    assert stamps({"a": run})["a"] == "pretraining: 2 patients"
+
+
+def test_a_list_of_excluded_patients_that_grows_later_hides_nobody(tmp_path: Path):
+    listed = tmp_path / "out.txt"
+    listed.write_text("body0003\n")
+    words = ["pretrain", "moco", PHANTOM, "--out", tmp_path / "run", "--exclude-patients", listed, "--size", 64]
+    words += [
+        "--batch",
+        4,
+        "--method.size",
+        32,
+        "--method.bank",
+        8,
+        "--method.groups",
+        1,
+        "--holdout",
+        0,
+        "--threads",
+        1,
+    ]
+    assert vesalius(*words, "--max-steps", 1).status == 0
+    listed.write_text("body0003\nbody0004\nbody0009\n")
+    assert vesalius(*words, "--max-steps", 2, "--resume").status == 0
+    assert stamps({"run": tmp_path / "run"})["run"] == "pretraining: 4 patients"
+
+
 def test_other_bodies_are_no_leak_and_nothing_is_said(pretrained: Pretrained, capsys):
     run = pretrained("of_phantom", BODIES, "phantom")
     assert set(stamps({"a": run}, "phantom:?bodies=10&first=1000", allowed=False).values()) == {""}

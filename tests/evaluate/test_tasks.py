@@ -8,7 +8,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fakes.subjects import of_patients
 from vesalius.chance import generator
-from vesalius.errors import DataError
+from vesalius.errors import DataError, SettingError
+from vesalius.evaluate.linear import Regression
 from vesalius.evaluate.metrics import dice
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.tasks import Classes, Masks, picture, task_of
@@ -112,6 +113,29 @@ def test_a_class_that_could_not_be_learned_gives_no_row_and_one_that_cannot_be_t
     assert "'sick' has one value among the 3 labelled" in capsys.readouterr().err
     with pytest.raises(DataError, match="class 'sick' has one value among those to test on"):
         list(Classes(("sick",)).rows(Outcome(nothing[:1], 1), subjects[:1], ABOUT, kept({})))
+
+
+def test_every_class_of_one_value_is_named_and_those_that_are_left():
+    known = {"ill": (0, 1), "sick": (0, 0.7), "well": (1, np.nan), "two words": (1, 0)}
+    subjects = [
+        replace(one, classes={name: v[i] for name, v in known.items()}) for i, one in enumerate(of_patients("pq"))
+    ]
+    with pytest.raises(DataError, match=r"'sick' has one .*, and so have 'well'") as said:
+        Classes(tuple(known)).check(subjects, "data")
+    assert said.value.remedy == "Give --classes ill 'two words', or fewer folds."
+
+
+def test_uncertain_labels_are_not_measured_and_no_regression_learns_them():
+    values = (0, 1, 0.6, 1)
+    subjects = [replace(one, classes={"sick": value}) for one, value in zip(of_patients("abcd"), values, strict=True)]
+    outcome = Outcome(list(np.array([[0.1], [0.8], [0.9], [0.3]], np.float32)), 1)
+    artefacts = {}
+    auc, ap = Classes(("sick",)).rows(outcome, subjects, ABOUT, kept(artefacts))
+    assert (auc.value, ap.value) == (1, 1)
+    (arrays,) = artefacts.values()
+    assert len(arrays["score"]) == 3
+    with pytest.raises(SettingError, match="sick has labels between 0 and 1"):
+        Regression(None, subjects, subjects, ("sick",), None)
 
 
 def test_masks_come_first_and_classes_where_they_are_asked_for():

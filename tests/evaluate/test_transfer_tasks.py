@@ -13,17 +13,18 @@ from fakes import brats18, chestxray14, luna16
 from vesalius import checkpoint, results, zoo
 from vesalius.checkpoint import Card
 from vesalius.data.datasets import open_dataset
-from vesalius.data.prepare import steps_for, steps_to_json
+from vesalius.data.prepare import prepare, steps_for, steps_to_json
 from vesalius.data.steps import Canonical, Dimensions, Spacing, Step
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import protocols
-from vesalius.evaluate.command import evaluate
+from vesalius.evaluate.command import _called, evaluate
 from vesalius.evaluate.froc import RATES
 from vesalius.evaluate.leakage import Guard
 from vesalius.evaluate.predict import predict
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
 from vesalius.evaluate.tasks import Classes
+from vesalius.evaluate.trainings import contestants
 from vesalius.train.run import configure
 from vesalius.train.sources import open_sources
 from vesalius.zoo import Loaded
@@ -66,6 +67,21 @@ def test_an_encoder_of_the_ratio_lists_is_not_tested_on_the_official_test(tmp_pa
     assert Guard({"run": run}, own, own.splits()["test"], ("train", "test")).stamp("run", [], []) == ""
 
 
+def test_a_part_of_which_nothing_is_here_is_said_and_rows_name_the_protocol(tmp_path: Path) -> None:
+    root = chestxray14.write(tmp_path / "nih")
+    names = [row.split(",")[0] for row in chestxray14.ROWS]  # the last is absent
+    (root / "train.txt").write_text(f"{names[0]} 0 1\n{names[-1]} 0 1\n")
+    (root / "valid.txt").write_text(f"{names[2]} 0 0\n")
+    spec = f"chestxray14:{root}?task=any&ratio=0.5&train_list=train.txt&val_list=valid.txt"
+    assert (_called(open_dataset(spec)), _called(open_dataset(f"chestxray14:{root}"))) == (
+        "chestxray14, ratio 0.5",
+        "chestxray14",
+    )
+    run = encoder(tmp_path / "encoder.safetensors", steps_for(2))
+    with pytest.raises(DataError, match="none of the images of train is here"):
+        evaluate([run], tmp_path / "out", Study(spec, "linear", plan=Plan(draws=1)))
+
+
 @pytest.mark.parametrize(("seen", "asked"), [("lidc_idri", "luna16"), ("msd", "brats18")])
 def test_the_same_scans_under_other_names_are_said(
     tmp_path: Path, seen: str, asked: str, capsys: pytest.CaptureFixture[str]
@@ -76,6 +92,10 @@ def test_the_same_scans_under_other_names_are_said(
     )
     data = open_dataset(f"{asked}:{(luna16 if asked == 'luna16' else brats18).write(tmp_path / 'root')}")
     Guard({"run": run}, data, data.ids, ("train", "test"))
+    assert f"{asked} and {seen} share images under other names" in capsys.readouterr().err
+    both = [{"dataset": name, "train": [], "watch": []} for name in (seen, asked)]
+    (run / "patients.json").write_text(json.dumps({"key": "00", "sources": both}))
+    Guard({"run": run}, data, data.ids, ("train", "test"))  # that its own were seen too takes nothing from that
     assert f"{asked} and {seen} share images under other names" in capsys.readouterr().err
 
 
@@ -98,6 +118,22 @@ def test_nodules_are_classified_with_auc_and_cpm(tmp_path: Path) -> None:
     above = float((score[label == 0] > score[label == 1][0]).sum())
     expected = np.where(np.array(RATES) >= above, 0.5, 0.0).mean()
     assert rows[2].value == pytest.approx(expected)
+
+
+def test_from_cubes_nothing_is_cropped_even_for_an_encoder_of_bodies(tmp_path: Path) -> None:
+    steps = steps_for(3, spacing=(3.0, 3.0, 3.0), body=True, upsample=True)
+    run = encoder(tmp_path / "encoder.safetensors", steps)
+    assert {"CropBody", "Body"} <= {step["name"] for step in zoo.load(run).card.prepare}
+    data = open_dataset(f"luna16:{luna16.write(tmp_path / 'root')}?task=candidates")
+    (one,) = contestants([run], "linear")
+    for id in data.ids:
+        made = prepare(data.read(id), one.uncropped().loaded.steps).scan
+        assert max(abs(side - 16) for side in made.shape) <= 1
+    study = Study(f"luna16:{tmp_path / 'root'}?task=candidates", "linear", plan=Plan(draws=1), settings={"size": 8})
+    assert [row.name for row in results.read(evaluate([run], tmp_path / "out", study))] == [
+        "auc",
+        "ap",
+    ]  # no CPM: drawn
 
 
 def test_volumes_are_classified_as_small_cubes_unless_a_size_is_given() -> None:

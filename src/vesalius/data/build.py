@@ -14,7 +14,7 @@ from typing import Any
 from vesalius.data import ledger
 from vesalius.data.bits import pack_mask
 from vesalius.data.cache import Cache, Entry, about, array_path, body_path, header, key_hash, pack, read_index, salt_of
-from vesalius.data.datasets import Dataset
+from vesalius.data.datasets import Dataset, ManyFiles
 from vesalius.data.footprint import footprint
 from vesalius.data.prepare import Prepared, prepare
 from vesalius.data.steps import Step
@@ -97,10 +97,10 @@ class Job:
 
     def source(self, id: str) -> tuple[int, int]:
         """(size, mtime_ns) of the source's file or files; zeros where there is none."""
+        if isinstance(self.dataset, ManyFiles):
+            return self.dataset.footprint(id)
         path = self.dataset.path(id)
-        if path is None:
-            return 0, 0
-        return footprint(path)
+        return (0, 0) if path is None else footprint(path)
 
     def fresh(self, id: str, index: Mapping[str, Entry]) -> Entry | None:
         """The entry of the index where source, patient and array are still what it says."""

@@ -54,6 +54,11 @@ def few_shot(ids: Sequence[str], patient_of: PatientOf, shots: Iterable[int], dr
     return {n: tuple(sorted(chosen[:n])) for n in wanted}
 
 
+def plain(patient: str) -> str:
+    """A patient's name without leading zeros: tables drop them, names of files do not."""
+    return patient.lstrip("0") or patient
+
+
 def exclude(ids: Sequence[str], patient_of: PatientOf, listed: Path) -> Ids:
     """Ids of the patients that a text file, one a line, does not list. DataError where the list cannot be meant."""
     names = set(read_list(listed))
@@ -61,7 +66,7 @@ def exclude(ids: Sequence[str], patient_of: PatientOf, listed: Path) -> Ids:
     if not names & present:
         reason = "lists no patient of this data set"
         raise DataError(reason, file=listed, remedy="Write patients as the data set does, one a line.")
-    zeros = {name.lstrip("0") for name in names - present} & {name.lstrip("0") for name in present - names}
+    zeros = {plain(name) for name in names - present} & {plain(name) for name in present - names}
     if zeros:
         reason = f"{len(zeros):,} patients differ from the data set's only by leading zeros"
         raise DataError(reason, file=listed, remedy="Write patients as the data set does, one a line.")

@@ -11,6 +11,7 @@ from vesalius.data.cache import default_root, salt_of
 from vesalius.data.datasets import Dataset, facts, open_dataset
 from vesalius.data.splits import official
 from vesalius.errors import DataError
+from vesalius.evaluate import froc
 from vesalius.evaluate.leakage import Guard
 from vesalius.evaluate.repeats import Plan
 from vesalius.evaluate.study import Study
@@ -125,23 +126,30 @@ def evaluate(runs: Runs, out: Path, study: Study, compute: Compute | None = None
     compute: where and in which precision; by default as is best here.
     """
     checkpoint.check_writable(out)
-    some = list(contestants(runs, study.protocol))
-    dataset = open_dataset(study.data)
+    some, dataset = list(contestants(runs, study.protocol)), open_dataset(study.data)
+    if froc.marked(dataset) is not None:
+        some = [one.uncropped() for one in some]
     read = _reader(dataset, study)
     trained = {name: run for name, run in zoo.named(runs) if zoo.template(run) is None}
     asked = read.ids if study.plan.folds else read.others
     guard = Guard(trained, dataset, asked, (study.train, study.test), study.allow_leak)
-    about, trainings = facts(dataset), Trainings(study, dataset, out, compute or choose())
+    trainings = Trainings(study, dataset, out, compute or choose())
     for one in some:
         pool, test = read(one.loaded.steps)
         row = Row(
             measure="finetune" if study.protocol == "scratch" else study.protocol, name="", value=0.0,
-            run=study.called(one.name), data=about.name if about else "",
+            run=study.called(one.name), data=_called(dataset),
             split="folds" if study.plan.folds else study.test,
             leak=guard.stamp(one.name, pool, test),
         )  # fmt: skip
         trainings.of(one.seeing(len(pool[0].pixels)), pool, test, row)
     return out / results.FILE
+
+
+def _called(data: Dataset) -> str:
+    """In the rows: the published name, and a split that is not the official one, which is another task."""
+    about = facts(data)
+    return ", ".join(filter(None, (about.name if about else "", getattr(data, "protocol", ""))))
 
 
 def _reader(data: Dataset, study: Study) -> Reader:
@@ -150,6 +158,9 @@ def _reader(data: Dataset, study: Study) -> Reader:
     found = data.splits()
     known = official(found, study.train)
     asked = () if study.plan.folds else official(found, study.test)
+    for name, part in ((study.train, known), (study.test, asked))[: 1 if study.plan.folds else 2]:
+        if not part:
+            raise DataError(f"none of the images of {name} is here", file=study.data, remedy="Complete the download.")
     if shared := {data.patient(id) for id in known} & {data.patient(id) for id in asked}:
         reason = f"{len(shared)} patients are in both {study.train} and {study.test}"
         raise DataError(reason, file=study.data, remedy="Mend the splits.")

@@ -6,22 +6,25 @@ false positives are the marks in no lesion of at least that score, a scan. The p
 the first to (0, 0); beyond the last the sensitivity stays. CPM is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false
 positives a scan (Niemeijer et al., TMI 2011). Several marks in one lesion find it once. Scans, not marks, are resampled.
 
-What counts for nothing, such as the challenge's irrelevant findings, is left out of the marks. Where only a part of the marks
-in no lesion was scored, each stands for several: `weight`.
+The scans are those that hold a mark. What counts for nothing, such as the challenge's irrelevant findings, is left out of
+the marks. Where only some of the marks in no lesion are scored there is no CPM: with one in 240, say, the first false positive
+counts as one a scan already, and of the sensitivity at 1/8 nothing is known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.chance import generator
 from vesalius.data.cache import default_root, key_hash, salt_of
+from vesalius.data.datasets import Dataset, Part
 from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
 from vesalius.features.subjects import Subject
+from vesalius.progress import say
 from vesalius.results import Row
 from vesalius.statistics import Interval
 
@@ -31,7 +34,7 @@ RATES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)  # false positives a scan
 
 @runtime_checkable
 class Marked(Protocol):
-    """A data set whose images are marks in scans, and whose patients are the scans."""
+    """A data set whose images may be marks in scans; its patients are the scans."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -39,8 +42,12 @@ class Marked(Protocol):
         ...
 
     @property
-    def lesions(self) -> Mapping[str, int]:
-        """Scan -> how many lesions it holds."""
+    def cubes(self) -> bool:
+        """Whether they are: images that are cut out of scans, each round a mark."""
+        ...
+
+    def lesions(self, scan: str, /) -> int:
+        """How many lesions a scan holds."""
         ...
 
     def patient(self, id: str, /) -> str:
@@ -51,20 +58,19 @@ class Marked(Protocol):
         """Which lesion of its scan a mark is in; None for none."""
         ...
 
-    def stands_for(self, id: str, /) -> float:
-        """Of how many marks this is one."""
+    def complete(self, scan: str, /) -> bool:
+        """Whether all marks of a scan are there."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """M marks in N scans that hold L lesions. score (M,); scan (M,) 0 to N - 1; lesion (M,) 0 to L - 1, or -1; weight (M,),
-    of those in no lesion; of (L,) the scan of each lesion. SettingError: no lesion, or scores that are not finite."""
+    """M marks in N scans that hold L lesions. score (M,); scan (M,) 0 to N - 1; lesion (M,) 0 to L - 1, or -1; of (L,)
+    the scan of each lesion. SettingError: no lesion, or scores that are not finite."""
 
     score: Array
     scan: NDArray[np.int64]
     lesion: NDArray[np.int64]
-    weight: Array
     of: NDArray[np.int64]
     scans: int
 
@@ -79,15 +85,13 @@ class Marks:
 def marks_of(data: Marked, ids: Sequence[str], scores: Sequence[float]) -> Marks:
     """Marks called `ids` with their scores; the scans are those with a mark among them. Errors: those of `Marks`."""
     scans = {scan: n for n, scan in enumerate(sorted({data.patient(id) for id in ids}))}
-    lesions = data.lesions
-    counts = [lesions[scan] for scan in scans]
+    counts = [data.lesions(scan) for scan in scans]
     first = dict(zip(scans, np.cumsum([0, *counts])[:-1].tolist(), strict=True))  # number of each scan's first lesion
     found = [(data.patient(id), data.lesion(id)) for id in ids]
     return Marks(
         np.asarray(scores, np.float64),
         np.array([scans[scan] for scan, _ in found], np.int64),
         np.array([-1 if lesion is None else first[scan] + lesion for scan, lesion in found], np.int64),
-        np.array([data.stands_for(id) for id in ids], np.float64),
         np.repeat(np.arange(len(scans)), counts),
         len(scans),
     )
@@ -102,7 +106,7 @@ def sensitivity(marks: Marks, rates: Sequence[float] = RATES, weights: Array | N
     np.maximum.at(best, marks.lesion[~alone], marks.score[~alone])
     hit = np.isfinite(best)
     score, scan = np.concatenate([marks.score[alone], best[hit]]), np.concatenate([marks.scan[alone], marks.of[hit]])
-    false = np.concatenate([marks.weight[alone], np.zeros(hit.sum())])
+    false = np.concatenate([np.ones(alone.sum()), np.zeros(hit.sum())])
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(
         np.diff(score[order], append=np.nan)
@@ -149,14 +153,37 @@ def interval(
     return Interval(value, float(low), float(high), marks.scans)
 
 
+def marked(data: Dataset) -> Marked | None:
+    """`data` where its images are marks in scans."""
+    whole = data.whole if isinstance(data, Part) else data  # a part has what the whole has, but its class does not
+    return cast(Marked, data) if isinstance(whole, Marked) and whole.cubes else None
+
+
+def check(data: Marked, test: Sequence[Subject]) -> bool:
+    """Whether `rows` will have a CPM, asked before the training; it is said why not. Errors: those of the data set, `Marks`."""
+    ids = _names(data, test)
+    marks_of(data, ids, [0.0] * len(ids))
+    thinned = {scan for id in ids if not data.complete(scan := data.patient(id))}
+    if thinned:
+        say(
+            f"no CPM: of {len(thinned)} test scans not all marks are there (of luna16, test_negatives=0 takes them all)"
+        )
+    return not thinned
+
+
 def rows(data: Marked, outcome: Outcome, test: Sequence[Subject], about: Row) -> Iterator[Row]:
     """CPM of one training of one class, with the ends of its 95 % interval over scans; none where it could not learn it."""
-    salt = salt_of(default_root())
-    names = {key_hash(salt, id): id for id in data.ids}
     scores = [float(score[0]) for score in outcome.predictions]
     if np.isfinite(scores).all():
-        marks = marks_of(data, [names[subject.id] for subject in test], scores)
+        marks = marks_of(data, _names(data, test), scores)
         found, mine = interval(marks, generator(about.seed or 0)), replace(about, parameters=outcome.parameters)
         for name, value in (("cpm", found.value), ("cpm_low", found.low), ("cpm_high", found.high)):
             if np.isfinite(value):
                 yield replace(mine, name=name, value=value)
+
+
+def _names(data: Marked, test: Sequence[Subject]) -> list[str]:
+    """Ids of `test`, which knows their hashes."""
+    salt = salt_of(default_root())
+    names = {key_hash(salt, id): id for id in data.ids}
+    return [names[subject.id] for subject in test]

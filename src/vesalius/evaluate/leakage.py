@@ -21,6 +21,7 @@ from vesalius.data.cache import key_hash
 from vesalius.data.datasets import Dataset, facts, names
 from vesalius.data.duplicates import near_pairs, thumbnail
 from vesalius.data.scan import Array
+from vesalius.data.splits import plain
 from vesalius.errors import DataError
 from vesalius.features.subjects import Subject
 from vesalius.progress import say
@@ -33,6 +34,7 @@ KIN = (  # the same images under other names
     frozenset({"lidc_idri", "luna16"}),
     frozenset({"lits", "msd"}),
     frozenset({"brats18", "msd"}),
+    frozenset({"vindr_cxr", "vindr_ribcxr"}),
 )
 DEPTH = 4  # of a path below the folder that a run was pretrained on
 Splits = tuple[str, str]
@@ -119,7 +121,7 @@ def pretraining(run: Path, below: tuple[Path, ...] = ()) -> Iterator[Pretraining
         yield f"the {SIDECAR} of {run} is not there"
         return
     card = checkpoint.describe(zoo.encoder_file(run))
-    yield _read(path, frozenset(str(source["dataset"]) for source in card.data))
+    yield from _read(_object(path), path, frozenset(str(source["dataset"]) for source in card.data))
     if card.parent is not None:
         config = folder / "config.json"
         start = _object(config).get("start") if config.is_file() else None
@@ -134,8 +136,9 @@ def seen(data: Dataset, test: Sequence[str], run: Pretraining) -> set[str]:
             continue  # two published data sets: equal names are chance
         for id in test:
             patient, path = data.patient(id), data.path(id)
+            spelt = {patient} if sources == {own} - OPEN else {patient, plain(patient)}
             files = {"/".join(path.parts[-n:]) for n in range(1, DEPTH + 1)} if path and "folder" in sources else set()
-            if any(key_hash(run.key, name) in patients for name in (patient, *files)):
+            if any(key_hash(run.key, name) in patients for name in (*spelt, *files)):
                 found.add(patient)
     return found
 
@@ -169,14 +172,14 @@ def _open(sources: "set[str] | frozenset[str]") -> bool:
 
 def _kinship(data: Dataset, known: Pretraining) -> str:
     own = _name(data)
-    kin = {other for family in KIN if own in family for other in known.sources & family}
-    if own in known.sources or not kin:
+    kin = {other for family in KIN if own in family for other in known.sources & family} - {own}
+    if not kin:
         return ""
     return f"{own} and {', '.join(sorted(kin))} share images under other names"
 
 
-def _read(path: Path, sources: frozenset[str]) -> Pretraining:
-    found = _object(path)
+def _read(found: dict[str, Any], path: Path, sources: frozenset[str]) -> Iterator[Pretraining]:
+    """What a sidecar says, and what it said before the run went on with other data."""
     try:
         key, parts = bytes.fromhex(found["key"]), found.get("sources")
         named = [({str(part["dataset"])}, part) for part in parts] if parts is not None else [(sources, found)]
@@ -187,7 +190,9 @@ def _read(path: Path, sources: frozenset[str]) -> Pretraining:
     except (KeyError, TypeError, ValueError) as error:
         reason = "is no list of hashed patients (key, train, watch)"
         raise DataError(reason, file=path, remedy="Restore it from the run.") from error
-    return Pretraining(key, known)
+    yield Pretraining(key, known)
+    if isinstance(before := found.get("before"), dict):
+        yield from _read(before, path, sources)
 
 
 def _object(path: Path) -> dict[str, Any]:

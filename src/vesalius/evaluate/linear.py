@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vesalius import features
 from vesalius.chance import generator
+from vesalius.errors import SettingError
 from vesalius.evaluate.outcome import Outcome
 from vesalius.evaluate.segmentation import resized
 from vesalius.features.subjects import Subject
@@ -36,6 +37,10 @@ class Regression:
     def __init__(
         self, backbone: Any, pool: Sequence[Subject], test: Sequence[Subject], names: Sequence[str], config: Config
     ) -> None:
+        """SettingError: labels between 0 and 1."""
+        if soft := [name for name in names if any(0 < s.classes.get(name, np.nan) < 1 for s in pool)]:
+            remedy = "Fine-tune, or take uncertain labels for something else: ?uncertain=ignore, zeros or ones."
+            raise SettingError(f"{soft[0]} has labels between 0 and 1, which no regression learns", remedy=remedy)
         self.names, self.pool = names, pool
         self.known, self.asked = (vectors(backbone, some, config) for some in (pool, test))
         self.patients = np.array([subject.patient for subject in pool])

@@ -64,18 +64,16 @@ class Classes:
     def rows(self, outcome: Outcome, test: Sequence[Subject], about: Row, save: Saver) -> Iterator[Row]:
         """Of one training: the two of each class, and the scores beside, so that runs can be compared patient by patient.
 
-        A class that the training could not learn has NaN for scores and gives no row. DataError: one value in the test.
+        A class that the training could not learn has NaN for scores and gives no row. DataError: that of `check`.
         """
+        self.check(test, about.data)
         from sklearn.metrics import average_precision_score, roc_auc_score  # heavy: not at import
 
         scores = np.stack(list(outcome.predictions)).astype(np.float64)
         people = np.array([subject.patient for subject in test])
         for name, score in zip(self.names, scores.T, strict=True):
-            truth = np.array([subject.classes.get(name, np.nan) for subject in test])
+            truth = hard(test, name)
             shown = np.isfinite(truth)
-            if len(set(truth[shown])) < 2:
-                reason = f"class {name!r} has one value among those to test on"
-                raise DataError(reason, file=about.data or None, remedy="Choose other --classes, or fewer folds.")
             if not np.isfinite(score).all():
                 say(
                     f"warning: {name!r} has one value among the {about.shots or 'all'} labelled patients of draw {about.draw}"
@@ -86,6 +84,22 @@ class Classes:
             mine = replace(about, structure=name, parameters=outcome.parameters, artefact=save(label, arrays))
             for metric, value in (("auc", roc_auc_score), ("ap", average_precision_score)):
                 yield replace(mine, name=metric, value=float(value(truth[shown], score[shown])))
+
+    def check(self, test: Sequence[Subject], data: str) -> None:
+        """DataError: a class of which the test has one value alone, or none."""
+        found = {name: {value for value in hard(test, name).tolist() if value in (0, 1)} for name in self.names}
+        if single := [name for name, values in found.items() if len(values) < 2]:
+            reason = f"class {single[0]!r} has one value among those to test on"
+            others = [name if " " not in name else f"'{name}'" for name in self.names if name not in single]
+            remedy = f"Give --classes {' '.join(others)}" if others else "Choose other --classes"
+            more = f", and so have {', '.join(map(repr, single[1:]))}" if single[1:] else ""
+            raise DataError(reason + more, file=data or None, remedy=f"{remedy}, or fewer folds.")
+
+
+def hard(subjects: Sequence[Subject], name: str) -> NDArray[np.float64]:
+    """(N,) labels of a class: 1, 0, or NaN where unknown. Uncertain ones, between 0 and 1, are learned but not measured."""
+    labels = np.array([subject.classes.get(name, np.nan) for subject in subjects], np.float64)
+    return np.where((labels == 0) | (labels == 1), labels, np.nan)
 
 
 def picture(

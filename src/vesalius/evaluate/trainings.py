@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from vesalius.checkpoint import Card
 from vesalius.compute import Compute
 from vesalius.data import datasets
 from vesalius.data.datasets import Dataset
+from vesalius.data.splits import official
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate import froc, ledger, protocols
 from vesalius.evaluate.network import keeper, saved_as
@@ -23,6 +25,7 @@ from vesalius.results import Row
 from vesalius.settings import to_dict
 from vesalius.zoo import Loaded, Runs
 
+BODY = ("CropBody", "Body")  # steps
 At = tuple[int | None, int | None, int | None]  # fold, shots, draw: which training of a run
 
 
@@ -43,6 +46,11 @@ class Contestant:
     def seeing(self, channels: int) -> "Contestant":
         """The same for images of so many channels (`zoo.widened`)."""
         return replace(self, loaded=zoo.widened(self.loaded, channels))
+
+    def uncropped(self) -> "Contestant":
+        """The same for images that are cut out of scans already: the body is neither cropped to nor told from air."""
+        kept = [step for step in self.loaded.card.prepare if step["name"] not in BODY]
+        return replace(self, loaded=replace(self.loaded, card=replace(self.loaded.card, prepare=kept)))
 
 
 def contestants(runs: Runs, protocol: str) -> Iterator[Contestant]:
@@ -95,6 +103,8 @@ class Trainings:
         for number, some, others in cohorts(pool, test, study.plan):
             fold = self._fold if number is None else number
             _check_known(task, some, others, study.data)
+            marked = froc.marked(self.dataset) if isinstance(task, Classes) else None
+            cpm = marked is not None and froc.check(marked, others)
             asked = repeats(some, study.plan, chance=chance, fold=fold is not None)
             left = [each for each in asked if (fold, each.shots, each.draw) not in finished]
             make = partial(maker, pool=some, test=others, names=task.names, config=config)
@@ -105,8 +115,8 @@ class Trainings:
                     rows = list(task.rows(outcome, others, own, partial(results.save, self.out)))
                 if keep is not None:
                     keep(outcome.network, [some[i] for i in repeat.own], repeat, fold)
-                if isinstance(task, Classes) and isinstance(self.dataset, froc.Marked):
-                    rows += froc.rows(self.dataset, outcome, others, replace(own, structure=task.names[0]))
+                if cpm and marked is not None:
+                    rows += froc.rows(marked, outcome, others, replace(own, structure=task.names[0]))
                 results.append(path, rows)
                 _tell(about.run, repeat, fold, rows)
 
@@ -116,7 +126,7 @@ class Trainings:
         weights = "random" if one.random else zoo.fingerprint(one.loaded.backbone)
         asked = {name: value for name, value in to_dict(task).items() if name != "cases"}  # pictures change no number
         return {
-            **to_dict(config), **asked, "data": self._data, "train": study.train,
+            **to_dict(config), **asked, "data": self._data, "images": self._images, "train": study.train,
             "test": "" if study.plan.folds else study.test, "folds": study.plan.folds, "seed": study.plan.seed,
             "network": one.loaded.card.backbone["name"], "prepare": one.loaded.card.prepare, "weights": weights,
             "precision": self.compute.precision,
@@ -127,6 +137,13 @@ class Trainings:
         """Of a data set that makes folds itself (BTCV, MSD), the one that its spec asks for."""
         options = datasets.asked(self.study.data)[1]
         return int(options["fold"]) if "fold" in options else None
+
+    @property
+    def _images(self) -> str:
+        """A digest of the names in both splits: lists of one name may hold others."""
+        found = self.dataset.splits()
+        parts = (self.study.train,) if self.study.plan.folds else (self.study.train, self.study.test)
+        return blake2b(repr([official(found, part) for part in parts]).encode(), digest_size=8).hexdigest()
 
     @property
     def _data(self) -> list[Any]:
@@ -178,3 +195,5 @@ def _check_known(task: Masks | Classes, pool: Sequence[Subject], test: Sequence[
             if name not in known:
                 remedy = f"There: {', '.join(sorted(known)) or 'none'}."
                 raise DataError(f"no image to {what} on has {name!r}", file=data, remedy=remedy)
+    if isinstance(task, Classes):
+        task.check(test, data)

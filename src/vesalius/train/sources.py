@@ -12,7 +12,7 @@ from vesalius.data.cache import Cache, CachedScan, Entry, default_root, key_hash
 from vesalius.data.coarse import kept_coarser, upsampled
 from vesalius.data.datasets import Dataset, Part, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
-from vesalius.data.splits import exclude, holdout
+from vesalius.data.splits import exclude, holdout, plain
 from vesalius.data.steps import Step
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError, SettingError
@@ -216,7 +216,8 @@ def _hashed(names: Sequence[str], train: list[Who], watch: list[Who]) -> dict[st
     salt = secrets.token_bytes(32)
 
     def hashes(some: list[Who], number: int) -> list[str]:
-        return sorted({key_hash(salt, patient.split("/", 1)[1]) for patient, n, _ in some if n == number})
+        known = {patient.split("/", 1)[1] for patient, n, _ in some if n == number}
+        return sorted({key_hash(salt, spelt) for patient in known for spelt in (patient, plain(patient))})
 
     every = [{"dataset": name, "train": hashes(train, n), "watch": hashes(watch, n)} for n, name in enumerate(names)]
     return {"key": salt.hex(), "sources": every}

@@ -11,6 +11,8 @@ as those of the challenge's validation part, are unlabelled. PCRLv2 lists 199, 4
 and test, which makes 277: its lists are given as `train_list`, `val_list`, `test_list`. Task01 of the Decathlon has a part
 of these patients under other names.
 
+How encoders are fine-tuned here differs from PCRLv2's code: docs/reference.md, evaluate, says where.
+
 Could not be checked against the original: counts, licence, and that no two folders are of one person.
 """
 
@@ -24,7 +26,7 @@ import numpy as np
 
 from vesalius.data.contoured import Contoured
 from vesalius.data.datasets import Facts
-from vesalius.data.footprint import content
+from vesalius.data.footprint import content, footprint
 from vesalius.data.listed import present
 from vesalius.data.masks import refuse_elsewhere
 from vesalius.data.scan import Scan
@@ -53,7 +55,7 @@ class Dataset(Contoured):
     """Ids are the names of the folders, `Brats18_2013_2_1`. Patients without all four modalities are left out, with a note.
 
     train_list, val_list, test_list: text files, a patient a line (an id, or a path that ends in one): the split. partial:
-    patients of a list that are absent are left out, instead of an error.
+    patients of a list that are absent, or lack a label map, are left out, instead of an error.
     """
 
     root: Path
@@ -130,6 +132,11 @@ class Dataset(Contoured):
         self.path(id)
         return [self.root / self._cases[id][name] for name in MODALITIES]
 
+    def footprint(self, id: str, /) -> tuple[int, int]:
+        """Of all four."""
+        sizes, times = zip(*map(footprint, self._channels(id)), strict=True)
+        return sum(sizes), sum(times)
+
     def content(self, id: str, /) -> str:
         """Of all four."""
         return blake2b("".join(map(content, self._channels(id))).encode(), digest_size=16).hexdigest()
@@ -152,4 +159,4 @@ class Dataset(Contoured):
 
     def _listed(self, path: Path) -> tuple[str, ...]:
         names = (line.split()[0].rstrip("/").rpartition("/")[2] for line in read_list(path))
-        return present(names, self.files, path, self.partial)
+        return present(names, self.maps, path, self.partial)

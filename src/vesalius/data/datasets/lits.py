@@ -8,6 +8,8 @@ both values, as the challenge counts it.
 There is no official split of the 131, and PCRLv2's is not known: all are train (`evaluate --folds` makes some). Task03 of the
 Decathlon is the same scans under other names, and volumes 28 to 47 are those of 3D-IRCADb.
 
+How encoders are fine-tuned here differs from PCRLv2's code: docs/reference.md, evaluate, says where.
+
 Could not be checked against the original: the layout of the archives, the licence, that label maps lie where their volumes
 lie in all headers, and that no two volumes are of one person.
 """

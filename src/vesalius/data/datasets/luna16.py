@@ -4,17 +4,18 @@ Setio et al., Medical Image Analysis 2017 (luna16.grand-challenge.org, CC BY 4.0
 official folds, hold `SERIES.mhd` and `SERIES.raw`; `annotations.csv` the nodules: seriesuid, coordX, coordY, coordZ (mm in
 ITK's world, LPS), diameter_mm; `candidates_V2.csv` some 750,000 places that may be nodules, each with its class, 1 or 0.
 
-PCRLv2 pretrains on subsets 0 to 6 (623 scans) and holds out 7 to 9: here train and test. Its scans are resampled to 1 mm:
-`--spacing 1 1 1 --upsample`, without which thicker slices stay as they are. All encoders here see -1350 to 1000 HU where it
-clips at -1000 and 1000. Its filter for crops without lung (more than 0.15 is not air) compares with the wrong volume, and
-rejects none of 96 voxels a side. Repaired it is `--method.tissue 0 0.15`, of a crop at the size that the network sees.
+PCRLv2 pretrains on subsets 0 to 6 (623 scans) and holds out 7 to 9: here train and test, so pretrain with `only=train`. Its
+scans are resampled to 1 mm: `--spacing 1 1 1 --upsample`, without which thicker slices stay as they are. All encoders here see
+-1350 to 1000 HU where it clips at -1000 and 1000. Its filter for crops without lung (more than 0.15 is not air) compares with
+the wrong volume, and rejects none of 96 voxels a side. Repaired it is `--method.tissue 0 0.15`, of a crop at the size that
+the network sees.
 
 `task=candidates` is its classification of nodules: an image is a cube of 48 mm round a candidate, so 48 voxels at 1 mm, air
 where it reaches out of the scan. Its author speaks of positives that are listed twice, and of two negatives a positive; the
 lists were not published. Here nothing is listed twice: the share of positives, a third, is the same. Negatives are drawn
-evenly from all scans of a subset, by a hash of their names; `stands_for` says of how many each is one. All of them
-(`negatives=0`) are some 200 GB; ids are in the order of scans, each of which is read once. The encoder must not be one
-that crops to the body (--body).
+evenly from all scans of a subset, by a hash of their names. CPM needs all of those of the test (`test_negatives=0`), some
+225,000: where one in hundreds was drawn, nothing is known of the first false positives. Ids are in the order of scans, each
+of which a process reads once. From cubes `evaluate` cuts nothing: steps that crop an encoder's images to the body are left out.
 
 Who a scan is of is not in the download: each counts as a patient. LIDC-IDRI has 8 more CT than patients. Not read: masks of
 the lungs, `candidates.csv`, and the irrelevant findings (`annotations_excluded.csv`), which the challenge ignores when false
@@ -22,7 +23,6 @@ positives are counted. Could not be checked against the original: counts, and th
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -66,20 +66,23 @@ class Dataset(OnDisk):
     """Ids are the series, or SERIES/X,Y,Z as the table of candidates writes them. A partial download works.
 
     task: `scans`, or `candidates` for classification. held_out: subsets that are the test (one: an official fold).
-    negatives: so many candidates of class 0 for each of class 1, drawn with `seed`; 0: all of them.
+    negatives: so many candidates of class 0 for each of class 1, drawn with `seed`; 0: all of them. test_negatives: the same
+    for the subsets that are held out, if not as in the others.
     """
 
     root: Path
     task: str = "scans"
     held_out: tuple[int, ...] = (7, 8, 9)
     negatives: float = 2.0
+    test_negatives: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise SettingError(f"task {self.task!r}", remedy=near(self.task, TASKS, "Tasks"))
-        if not set(self.held_out) <= set(range(10)) or not 0 <= self.negatives < float("inf"):
-            reason = f"held_out={self.held_out}, negatives={self.negatives}"
+        asked = self.negatives, self.test_negatives or 0
+        if not set(self.held_out) <= set(range(10)) or not all(0 <= number < float("inf") for number in asked):
+            reason = f"held_out={self.held_out}, negatives={self.negatives}, test_negatives={self.test_negatives}"
             raise SettingError(reason, remedy="Subsets are 0 to 9, and negatives a number of at least 0.")
 
     @cached_property
@@ -144,13 +147,16 @@ class Dataset(OnDisk):
     @cached_property
     def _candidates(self) -> dict[str, bool]:
         """Those that are kept: all positives, and as many negatives as are asked for, subset by subset."""
-        if not self.negatives:
-            return self._all_candidates
         parts: dict[int, dict[str, bool]] = {}
         for id, nodule in self._all_candidates.items():
             parts.setdefault(self.subset(id), {})[id] = nodule
-        kept = {id for part in parts.values() for id in _drawn(part, self.negatives, self.seed)}
+        kept = {id for subset, part in parts.items() for id in _drawn(part, self._share(subset), self.seed)}
         return {id: nodule for id, nodule in self._all_candidates.items() if nodule or id in kept}
+
+    def _share(self, subset: int) -> float:
+        """Of negatives, for each positive; 0: all."""
+        tested = subset in self.held_out and self.test_negatives is not None
+        return self.test_negatives or 0.0 if tested else self.negatives
 
     def content(self, id: str, /) -> str:
         """Of the scan's bytes, and of the place in it."""
@@ -186,9 +192,13 @@ class Dataset(OnDisk):
         return {name: part for name, part in parts.items() if part}
 
     @property
-    def lesions(self) -> Mapping[str, int]:
-        """Series -> how many nodules it holds, those without a candidate too."""
-        return Counter({series: len(self._nodules.get(series, ())) for series in self._scans})
+    def cubes(self) -> bool:
+        """Whether images are cut out of scans."""
+        return self.task == "candidates"
+
+    def lesions(self, scan: str, /) -> int:
+        """How many nodules a series holds, those without a candidate too."""
+        return len(self._nodules.get(scan, ()))
 
     def lesion(self, id: str, /) -> int | None:
         """The number, in its scan, of the nodule that a candidate is in: the nearest by its own radius. None for class 0."""
@@ -202,19 +212,14 @@ class Dataset(OnDisk):
         here = np.array(_place(id, path))
         return int(np.argmin([np.linalg.norm(here - place) / diameter for place, diameter in nodules]))
 
-    def stands_for(self, id: str, /) -> float:
-        """Of how many candidates of its class and scan this is one: 1, but for negatives that were drawn."""
-        if self._candidates[id]:
-            return 1.0
-        all_, kept = self._negatives
-        return all_[_series(id)] / kept[_series(id)]
+    def complete(self, scan: str, /) -> bool:
+        """Whether all candidates of a series are there, none left out by the draw."""
+        return scan not in self._thinned
 
     @cached_property
-    def _negatives(self) -> tuple[Counter[str], Counter[str]]:
-        """Of each scan the number of negatives, and of those that are kept."""
-        both = self._all_candidates, self._candidates
-        all_, kept = (Counter(_series(id) for id, nodule in some.items() if not nodule) for some in both)
-        return all_, kept
+    def _thinned(self) -> frozenset[str]:
+        """Series of which the draw left candidates out."""
+        return frozenset(map(_series, self._all_candidates.keys() - self._candidates.keys()))
 
 
 def _series(id: str) -> str:
@@ -235,7 +240,9 @@ def _numbers(cells: "tuple[str, ...] | list[str]", path: Path) -> Point:
 
 
 def _drawn(part: Mapping[str, bool], negatives: float, seed: int) -> list[str]:
-    """Negatives: one of every scan, then a second of every scan, and so on, until there are so many a positive."""
+    """Negatives: one of every scan, then a second of every scan, and so on, until there are so many a positive; 0: all."""
+    if not negatives:
+        return [id for id, nodule in part.items() if not nodule]
     order: dict[str, list[tuple[bytes, str]]] = {}
     for id, nodule in part.items():
         if not nodule:
