@@ -77,6 +77,7 @@ def prepare(words: Words) -> None:
 def pretrain(words: Words) -> None:
     """METHOD DATA --out RUN: learn an encoder from unlabelled scans; --resume goes on; --config RUN/config.json re-reads"""
     import dataclasses
+    from itertools import pairwise
 
     import tyro
 
@@ -93,7 +94,8 @@ def pretrain(words: Words) -> None:
             raise SettingError("no method given", remedy=about)
         print(f"{about}\nSettings of a method: vesalius pretrain METHOD --help")
         return
-    start = read(Path(config)) if config else configure(leading.pop(0), {})
+    volumes = "--ndim=3" in rest or ("--ndim", "3") in pairwise(rest)  # they may have other defaults
+    start = read(Path(config)) if config else configure(leading.pop(0), {"ndim": 3} if volumes else {})
     if config and leading[:1] == [start.name]:  # said twice: once in the file
         leading.pop(0)
     known(rest, to_dict(start))

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import vesalius
+from fakes.command import vesalius as command
 from fakes.memory import MemoryScan
 from fakes.pictures import radiograph
 from fakes.volumes import ct, save
@@ -275,6 +276,16 @@ def test_defaults_of_the_run_are_the_references_in_2d() -> None:
     assert run.start == ""  # not ImageNet
     optim = run.optim
     assert (optim.kind, optim.lr, optim.momentum, optim.weight_decay, optim.clip) == ("sgd", 0.01, 0.9, 1e-4, 1)
+
+
+@pytest.mark.parametrize("words", [("--ndim", "3"), ("--ndim=3",)])
+def test_of_volumes_they_are_those_in_3d_and_what_is_given_counts_more(words: tuple[str, ...]) -> None:
+    run = configure("pcrlv2", {"ndim": 3, "spacing": (2.0, 2.0, 2.0), "optim": {"clip": 1.0}})
+    assert (run.backbone, run.in_channels, run.batch, run.spacing, run.upsample) == ("unet", 1, 32, (2, 2, 2), True)
+    assert (run.optim.lr, run.optim.kind, run.optim.clip) == (1e-3, "sgd", 1)
+    said, flat = (command("pretrain", "pcrlv2", "data", *some, "--help").out for some in (words, ()))
+    assert "(default: unet)" in said
+    assert "(default: resnet18)" in flat
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ SCALES = ["scale 0", "scale 1"]  # of unet4x3
 
 def pretrained(tmp_path: Path, kind: str, ndim: int, **method: Any) -> Path:
     data = "phantom:?bodies=8&size=64" if ndim == 2 else "phantom:?ndim=3&voxel=12&bodies=8"
-    own = {"ndim": 3, "in_channels": 1, "spacing": ()} if ndim == 3 else {"size": 64}
+    own = {"ndim": 3, "in_channels": 1, "spacing": (), "upsample": False} if ndim == 3 else {"size": 64}
     settings = {"batch": 4, "epochs": 1, "threads": 1, "workers": 0, "holdout": 0.5, "backbone": "unet4x3", **own}
     out = tmp_path / "run"
     vesalius.pretrain(kind, data, out=out, cache=str(tmp_path / "cache"), **settings, method=method)

@@ -31,7 +31,7 @@ DIFFERENCES from the reference code (Luchixiang/PCRL; itself "improved" over the
   * What is nearly all air is cut anew (`tissue`).
   * The way down is kept, and transfer adds a fresh way up.
 
-The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --upsample --batch 32.
+--ndim 3 brings the 3-D defaults of the run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,12 +67,20 @@ from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 from vesalius.views.turns import FlipsAndTurn, as_vector
 from vesalius.views.view import relative
 
-# Of the run, in 2-D: C; the 3-D ones are above.
+# Of the run: C.
 DEFAULTS: dict[str, Any] = {
     "backbone": "resnet18",
     "epochs": 240,
     "batch": 64,
     "optim": {"kind": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
+}
+VOLUMES: dict[str, Any] = {
+    **DEFAULTS,
+    "backbone": "unet",
+    "in_channels": 1,
+    "spacing": (1.0, 1.0, 1.0),
+    "upsample": True,
+    "batch": 32,
 }
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
 TURN = FlipsAndTurn()

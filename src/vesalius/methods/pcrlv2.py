@@ -34,8 +34,7 @@ DIFFERENCES from the reference code (RL4M/PCRLv2), and why:
     small, and in short runs the comparison then drowns it.
   * 2-D networks restore the standardised image, 3-D ones 0..1 through a sigmoid, whichever the backbone: ResNet or plain.
 
-The defaults of the run are the 2-D ones. 3-D: --ndim 3 --backbone unet --in-channels 1 --spacing 1 1 1 --upsample --batch 32
---optim.lr 1e-3.
+--ndim 3 brings the 3-D defaults of the run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,12 +65,21 @@ from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale,
 from vesalius.views.patches import GREY, CutOut, SwapPatches
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
 
-# Of the run, in 2-D: C; the 3-D ones are above.
+# Of the run: C.
 DEFAULTS: dict[str, Any] = {
     "backbone": "resnet18",
     "epochs": 240,
     "batch": 64,
     "optim": {"kind": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
+}
+VOLUMES: dict[str, Any] = {
+    **DEFAULTS,
+    "backbone": "unet",
+    "in_channels": 1,
+    "spacing": (1.0, 1.0, 1.0),
+    "upsample": True,
+    "batch": 32,
+    "optim": {**DEFAULTS["optim"], "lr": 1e-3},
 }
 FEW = 8  # images, of which the rank of features says something
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach

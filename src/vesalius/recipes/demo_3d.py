@@ -32,6 +32,7 @@ ORGANS = (
 )  # the trunk is all of them, and of trachea, clavicles and ribs few voxels are whole
 SHARED: dict[str, Any] = {
     "spacing": (),  # as they are made
+    "upsample": False,
     "holdout": 0.0,
     "batch": 8,
 }

@@ -18,6 +18,7 @@ FOLDS = 5
 DATA = f"msd:{{}}/mr_hippocampus/Task04_Hippocampus?folds={FOLDS}&fold={{}}"
 SHARED: dict[str, Any] = {
     "spacing": (1.0, 1.0, 1.0),
+    "upsample": False,
     "batch": 10,
     "epochs": 25,  # of 19 steps
     "holdout": 0.05,

@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "ndim": 3,
     "in_channels": 1,
     "spacing": vox2vec_ct_small.SETTINGS["spacing"],
+    "upsample": False,
     "body": True,  # as vox2vec's
     "batch": 24,
     "epochs": 200,  # of 5 steps: as many pairs of crops as vox2vec_ct_small's, in two thirds of its time
