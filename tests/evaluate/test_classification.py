@@ -8,7 +8,7 @@ from torch import nn
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.augment import crop_matrix, moved
-from vesalius.evaluate.classification import Config, FineTuning, batch, crops, kept, predict
+from vesalius.evaluate.classification import Config, FineTuning, batch, crops, kept, predict, stacked
 from vesalius.features.subjects import Subject
 from vesalius.models.classifier import Classifier
 
@@ -140,7 +140,7 @@ def test_of_an_image_of_one_grey_ten_crops_say_what_one_says_and_of_others_the_m
     images = kept([subject(i) for i in range(3)], ten)
     network.eval()
     with torch.no_grad():
-        each = [network(view).sigmoid() for view in crops(images / 255, ten)]
+        each = [network(view).sigmoid() for view in crops(stacked(images, "cpu"), ten)]
     assert len(each) == 10
     np.testing.assert_allclose(list(predict(network, images, ten)), sum(each) / 10, rtol=1e-5)
 
@@ -151,7 +151,7 @@ def test_without_augmentation_a_view_is_the_image(ndim):
     chosen, views = batch(images, torch.tensor([2, 1]), config, generator(0))
     assert set(chosen.tolist()) == {1, 2}
     whole = torch.nn.functional.interpolate(
-        images[chosen] / 255, (28,) * ndim, mode=("bilinear", "trilinear")[ndim - 2], align_corners=False
+        stacked(images, "cpu")[chosen], (28,) * ndim, mode=("bilinear", "trilinear")[ndim - 2], align_corners=False
     )
     torch.testing.assert_close(views, whole, atol=1e-5, rtol=0)
 
@@ -174,7 +174,7 @@ def test_a_crop_shows_a_box_of_the_image_and_mirrors_left_and_right(ndim):
 
 
 def test_images_of_16_bit_are_kept_as_half_floats_of_the_same_grey():
-    eight, sixteen = (kept([subject(1, dtype=dtype)], CONFIG) for dtype in (np.uint8, np.uint16))
+    (eight,), (sixteen,) = (kept([subject(1, dtype=dtype)], CONFIG) for dtype in (np.uint8, np.uint16))
     assert (eight.dtype, sixteen.dtype) == (torch.uint8, torch.float16)
     torch.testing.assert_close(
         eight / 255, sixteen.float(), atol=1.1 / 255, rtol=0

@@ -2,7 +2,7 @@
 
 Adam, benchmark V1: binary cross entropy, Adam 2e-4, batch 32, RandomResizedCrop to 224 px, mirroring, up to 7 degrees; tested
 on images of 256 px by the mean over ten crops: corners, centre, and these mirrored. Images are resized to squares (cubes)
-once and kept in memory. A volume is tested as a whole.
+once and kept: what the memory does not hold lies in a file. A volume is tested as a whole.
 
 DIFFERENCES: a number of steps with cosine to 0 in place of epochs, plateaus and early stopping, so that runs with few and
 with many labels have the same budget and no validation patients are needed. Crops are cut from the resized image, and turned
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vesalius.chance import generator
 from vesalius.compute import device_of
+from vesalius.data.shelf import Shelf
 from vesalius.errors import DataError, SettingError
 from vesalius.evaluate.augment import crop_matrix, moved, which
 from vesalius.evaluate.outcome import Outcome
@@ -103,16 +104,23 @@ class FineTuning:
         return Outcome(list(scores), learned, network)
 
 
-def kept(subjects: Sequence[Subject], config: Config) -> Tensor:
-    """(N, C, *side): images as large as training and test need them; uint8 where all are, else fp16 in 0..1."""
-    small = []
+def kept(subjects: Sequence[Subject], config: Config) -> list[Tensor]:
+    """(C, *side) each: images as large as training and test need them; uint8 where all are, else fp16 in 0..1."""
+    images, shelf = [], Shelf()
+    whole = all(subject.pixels.dtype == np.uint8 and subject.unit == "0..1" for subject in subjects)
     for subject in subjects:
         ndim = len(subject.shape)
-        small.append(resize(subject.pixels, (config.side(ndim),) * ndim))
-    if all(x.dtype == np.uint8 and subject.unit == "0..1" for x, subject in zip(small, subjects, strict=True)):
-        return torch.from_numpy(np.stack(small))
-    every = [to_unit(torch.tensor(x), s.unit).half().numpy() for x, s in zip(small, subjects, strict=True)]
-    return torch.from_numpy(np.stack(every))  # autocast's own `stack` takes no fp16
+        small = resize(subject.pixels, (config.side(ndim),) * ndim)
+        if not whole:
+            small = to_unit(torch.tensor(small), subject.unit).half().numpy()
+        images.append(torch.from_numpy(shelf.keep(small)))
+    return images
+
+
+def stacked(images: Sequence[Tensor], device: torch.device | str) -> Tensor:
+    """(B, C, *side) in 0..1 on the device."""
+    every = torch.from_numpy(np.stack([image.numpy() for image in images]))  # autocast's own `stack` takes no fp16
+    return to_unit(every.to(device), "0..1")
 
 
 def label_table(subjects: Sequence[Subject], classes: Sequence[str], exclusive: bool = False) -> Tensor:
@@ -128,8 +136,10 @@ def label_table(subjects: Sequence[Subject], classes: Sequence[str], exclusive: 
     return table
 
 
-def train(network: Classifier, images: Tensor, labels: Tensor, own: Tensor, config: Config, seed: int) -> list[float]:
-    """`network` learns in place from those called `own` of (N, C, *side) and (N, K); the loss of every step.
+def train(
+    network: Classifier, images: Sequence[Tensor], labels: Tensor, own: Tensor, config: Config, seed: int
+) -> list[float]:
+    """`network` learns in place from those called `own` of N images (C, *side) and (N, K); the loss of every step.
 
     Draws follow from (seed, step) alone.
     """
@@ -147,24 +157,24 @@ def train(network: Classifier, images: Tensor, labels: Tensor, own: Tensor, conf
 
 
 def batch(
-    images: Tensor, own: Tensor, config: Config, rng: np.random.Generator, device: torch.device | str = "cpu"
+    images: Sequence[Tensor], own: Tensor, config: Config, rng: np.random.Generator, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """(N, C, *side) and (n,) indices -> (B,) of these, and their views (B, C, *size) in 0..1 on the device."""
+    """N images (C, *side) and (n,) indices -> (B,) of these, and their views (B, C, *size) in 0..1 on the device."""
     chosen = own[which(rng, len(own), config.batch)]
-    shape = tuple(images.shape[2:])
+    shape = tuple(images[0].shape[1:])
     matrices = torch.stack(
         [crop_matrix(rng, shape, config.area, config.rotation, config.flip) for _ in range(config.batch)]
     )
-    whole = to_unit(images[chosen].to(device), "0..1")
+    whole = stacked([images[i] for i in chosen.tolist()], device)
     return chosen, moved(whole, matrices.to(device), (config.size,) * len(shape))
 
 
-def predict(network: Classifier, images: Tensor, config: Config) -> Iterator[NDArray[np.float32]]:
-    """(N, C, *side) -> (K,) probabilities of each: the mean over its crops."""
+def predict(network: Classifier, images: Sequence[Tensor], config: Config) -> Iterator[NDArray[np.float32]]:
+    """N images (C, *side) -> (K,) probabilities of each: the mean over its crops."""
     device = network.head.weight.device
     for start in range(0, len(images), config.batch):
         with evaluating(network):
-            whole = to_unit(images[start : start + config.batch].to(device), "0..1")
+            whole = stacked(images[start : start + config.batch], device)
             logits = torch.stack([network(view) for view in crops(whole, config)]).float()
             found = (logits.softmax(-1) if config.exclusive else logits.sigmoid()).mean(0)
         yield from found.cpu().numpy()
