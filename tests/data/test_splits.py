@@ -65,7 +65,10 @@ def test_exclude_drops_every_image_of_the_listed(tmp_path):
     assert people(exclude(IDS, patient_of, listed)) == people(IDS) - {"002", "005"}
 
 
-@pytest.mark.parametrize(("text", "reason"), [("2\n", "no patient"), ("002\n5\n", "leading zeros"), ("", "no patient")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("2\n", "no patient"), ("002\n5\n", "leading zeros"), ("002\n0\n", "leading zeros"), ("", "no patient")],
+)
 def test_a_list_that_cannot_be_meant_is_refused(tmp_path, text, reason):
     (tmp_path / "test.txt").write_text(text)
     with pytest.raises(DataError, match=rf"test\.txt.*{reason}"):

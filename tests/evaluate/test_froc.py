@@ -1,5 +1,6 @@
 """FROC and CPM: against a slow loop over thresholds, in closed form, and from a data set of candidates."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -136,5 +137,5 @@ def test_where_marks_were_drawn_there_is_no_cpm(
     assert ("no CPM: of 1 test scans not all marks are there" in capsys.readouterr().err) != whole
     (tmp_path / "root" / "annotations.csv").unlink()
     again = marked(open_dataset(f"luna16:{tmp_path / 'root'}?task=candidates&only=train,test{query}"))
-    with pytest.raises(DataError, match=r"annotations\.csv"):  # before the training, not after it
+    with pytest.raises(DataError, match=r"annotations\.csv") if whole else nullcontext():  # before the training
         check(again, test)

@@ -15,9 +15,10 @@ from vesalius import checkpoint, results
 from vesalius.chance import generator
 from vesalius.data.cache import key_hash
 from vesalius.data.datasets import open_dataset
-from vesalius.errors import DataError
+from vesalius.errors import CheckpointError, DataError
 from vesalius.evaluate.leakage import Guard, copied
 from vesalius.features.subjects import Subject
+from vesalius.train import sidecar
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PHANTOM = "phantom:?bodies=20&size=64"  # bodies 4, 9, 14 and 19 are for testing
@@ -104,11 +105,24 @@ def test_leading_zeros_hide_no_patient_from_images_without_a_data_set(pretrained
         assert guard.stamp("a", [], []) == (f"pretraining: {leaks} patients" if leaks else "")
 
 
-def test_patients_from_before_a_change_of_data_are_still_known(pretrained: Pretrained):
-    run, later = pretrained("run", BODIES, "phantom"), pretrained("later", ["body0012"], "phantom")
-    now = json.loads((later / "patients.json").read_text())
-    (run / "patients.json").write_text(json.dumps({**now, "before": json.loads((run / "patients.json").read_text())}))
-    assert stamps({"a": run})["a"] == "pretraining: 2 patients"
+def test_a_sidecar_knows_both_spellings_and_grows(tmp_path: Path):
+    key = sidecar.key(tmp_path)
+
+    def part(name: str, *patients: str) -> dict:
+        return {"dataset": name, "train": sidecar.hashes(key, patients), "watch": []}
+
+    first = {"key": key.hex(), "sources": [part("a", "0007", "000")]}
+    assert {key_hash(key, name) for name in ("0007", "7", "000", "0")} == set(first["sources"][0]["train"])
+    (tmp_path / "patients.json").write_text(json.dumps(first))
+    assert sidecar.key(tmp_path) == key
+    later = sidecar.united(sidecar.read(tmp_path), {"key": key.hex(), "sources": [part("a", "8"), part("b", "9")]})
+    assert later["sources"] == [part("a", "8", "0007", "000"), part("b", "9")]
+    assert sidecar.united(later, first)["sources"] == later["sources"]
+    flat = {"key": key.hex(), "train": sidecar.hashes(key, ["5"]), "watch": []}  # as earlier versions wrote it
+    assert sidecar.united(flat, first)["sources"] == [*first["sources"], part("", "5")]
+    (tmp_path / "patients.json").write_text("[")
+    with pytest.raises(CheckpointError, match=r"patients\.json"):
+        sidecar.key(tmp_path)
 
 
 def test_a_list_of_excluded_patients_that_grows_later_hides_nobody(tmp_path: Path):

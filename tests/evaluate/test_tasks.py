@@ -122,7 +122,7 @@ def test_every_class_of_one_value_is_named_and_those_that_are_left():
     ]
     with pytest.raises(DataError, match=r"'sick' has one .*, and so have 'well'") as said:
         Classes(tuple(known)).check(subjects, "data")
-    assert said.value.remedy == "Give --classes ill 'two words', or fewer folds."
+    assert said.value.remedy == "Give --classes ill 'two words', or, with --folds, fewer of them."
 
 
 def test_uncertain_labels_are_not_measured_and_no_regression_learns_them():

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vesalius.data import ledger
 from vesalius.data.bits import pack_mask
 from vesalius.data.cache import Cache, Entry, about, array_path, body_path, header, key_hash, pack, read_index, salt_of
-from vesalius.data.datasets import Dataset, ManyFiles
+from vesalius.data.datasets import Dataset
 from vesalius.data.footprint import footprint
 from vesalius.data.prepare import Prepared, prepare
 from vesalius.data.steps import Step
@@ -97,8 +97,8 @@ class Job:
 
     def source(self, id: str) -> tuple[int, int]:
         """(size, mtime_ns) of the source's file or files; zeros where there is none."""
-        if isinstance(self.dataset, ManyFiles):
-            return self.dataset.footprint(id)
+        if several := getattr(self.dataset, "footprint", None):  # `path` is one of the image's files
+            return cast(tuple[int, int], several(id))
         path = self.dataset.path(id)
         return (0, 0) if path is None else footprint(path)
 

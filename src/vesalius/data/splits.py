@@ -56,7 +56,7 @@ def few_shot(ids: Sequence[str], patient_of: PatientOf, shots: Iterable[int], dr
 
 def plain(patient: str) -> str:
     """A patient's name without leading zeros: tables drop them, names of files do not."""
-    return patient.lstrip("0") or patient
+    return patient.lstrip("0") or patient[-1:]
 
 
 def exclude(ids: Sequence[str], patient_of: PatientOf, listed: Path) -> Ids:

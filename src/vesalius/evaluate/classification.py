@@ -107,11 +107,11 @@ class FineTuning:
 def kept(subjects: Sequence[Subject], config: Config) -> list[Tensor]:
     """(C, *side) each: images as large as training and test need them; uint8 where all are, else fp16 in 0..1."""
     images, shelf = [], Shelf()
-    whole = all(subject.pixels.dtype == np.uint8 and subject.unit == "0..1" for subject in subjects)
+    as_bytes = all(subject.pixels.dtype == np.uint8 and subject.unit == "0..1" for subject in subjects)
     for subject in subjects:
         ndim = len(subject.shape)
         small = resize(subject.pixels, (config.side(ndim),) * ndim)
-        if not whole:
+        if not as_bytes:
             small = to_unit(torch.tensor(small), subject.unit).half().numpy()
         images.append(torch.from_numpy(shelf.keep(small)))
     return images

@@ -158,7 +158,7 @@ def _reader(data: Dataset, study: Study) -> Reader:
     found = data.splits()
     known = official(found, study.train)
     asked = () if study.plan.folds else official(found, study.test)
-    for name, part in ((study.train, known), (study.test, asked))[: 1 if study.plan.folds else 2]:
+    for name, part in ((study.train, known), (study.test, asked or study.plan.folds)):
         if not part:
             raise DataError(f"none of the images of {name} is here", file=study.data, remedy="Complete the download.")
     if shared := {data.patient(id) for id in known} & {data.patient(id) for id in asked}:

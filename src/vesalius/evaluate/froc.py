@@ -162,13 +162,11 @@ def marked(data: Dataset) -> Marked | None:
 def check(data: Marked, test: Sequence[Subject]) -> bool:
     """Whether `rows` will have a CPM, asked before the training; it is said why not. Errors: those of the data set, `Marks`."""
     ids = _names(data, test)
+    if thinned := {scan for id in ids if not data.complete(scan := data.patient(id))}:
+        say(f"no CPM: of {len(thinned)} test scans not all marks are there (luna16: negatives=0, or test_negatives=0)")
+        return False
     marks_of(data, ids, [0.0] * len(ids))
-    thinned = {scan for id in ids if not data.complete(scan := data.patient(id))}
-    if thinned:
-        say(
-            f"no CPM: of {len(thinned)} test scans not all marks are there (of luna16, test_negatives=0 takes them all)"
-        )
-    return not thinned
+    return True
 
 
 def rows(data: Marked, outcome: Outcome, test: Sequence[Subject], about: Row) -> Iterator[Row]:

@@ -121,7 +121,7 @@ def pretraining(run: Path, below: tuple[Path, ...] = ()) -> Iterator[Pretraining
         yield f"the {SIDECAR} of {run} is not there"
         return
     card = checkpoint.describe(zoo.encoder_file(run))
-    yield from _read(_object(path), path, frozenset(str(source["dataset"]) for source in card.data))
+    yield _read(path, frozenset(str(source["dataset"]) for source in card.data))
     if card.parent is not None:
         config = folder / "config.json"
         start = _object(config).get("start") if config.is_file() else None
@@ -178,8 +178,8 @@ def _kinship(data: Dataset, known: Pretraining) -> str:
     return f"{own} and {', '.join(sorted(kin))} share images under other names"
 
 
-def _read(found: dict[str, Any], path: Path, sources: frozenset[str]) -> Iterator[Pretraining]:
-    """What a sidecar says, and what it said before the run went on with other data."""
+def _read(path: Path, sources: frozenset[str]) -> Pretraining:
+    found = _object(path)
     try:
         key, parts = bytes.fromhex(found["key"]), found.get("sources")
         named = [({str(part["dataset"])}, part) for part in parts] if parts is not None else [(sources, found)]
@@ -190,9 +190,7 @@ def _read(found: dict[str, Any], path: Path, sources: frozenset[str]) -> Iterato
     except (KeyError, TypeError, ValueError) as error:
         reason = "is no list of hashed patients (key, train, watch)"
         raise DataError(reason, file=path, remedy="Restore it from the run.") from error
-    yield Pretraining(key, known)
-    if isinstance(before := found.get("before"), dict):
-        yield from _read(before, path, sources)
+    return Pretraining(key, known)
 
 
 def _object(path: Path) -> dict[str, Any]:

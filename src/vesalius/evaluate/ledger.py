@@ -14,12 +14,12 @@ FILE = "evaluate.json"
 def enter(out: Path, measure: str, run: str, about: Mapping[str, Any], begun: bool) -> None:
     """Write down what `run` is measured with. begun: OUT has rows of it already.
 
-    SettingError where those were measured with something else. Rows without an entry, of earlier versions, are believed.
+    SettingError where those were measured with something else. What earlier versions did not write down is believed.
     """
     path, key = out / FILE, f"{measure}: {run}"
     known = _read(path)
     now = json.loads(json.dumps(about))
-    before = known.get(key, now) if begun else now
+    before = {**now, **known.get(key, {})} if begun else now
     if before != now:
         other = next(name for name in {**before, **now} if before.get(name) != now.get(name))
         reason = (

@@ -1,5 +1,6 @@
 """What is asked of an encoder, masks or classes, and the rows that say how well it was answered."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,13 +88,12 @@ class Classes:
 
     def check(self, test: Sequence[Subject], data: str) -> None:
         """DataError: a class of which the test has one value alone, or none."""
-        found = {name: {value for value in hard(test, name).tolist() if value in (0, 1)} for name in self.names}
-        if single := [name for name, values in found.items() if len(values) < 2]:
+        if single := [name for name in self.names if not {0.0, 1.0} <= set(hard(test, name).tolist())]:
             reason = f"class {single[0]!r} has one value among those to test on"
-            others = [name if " " not in name else f"'{name}'" for name in self.names if name not in single]
-            remedy = f"Give --classes {' '.join(others)}" if others else "Choose other --classes"
+            others = shlex.join(name for name in self.names if name not in single)
+            remedy = f"Give --classes {others}" if others else "Choose other --classes"
             more = f", and so have {', '.join(map(repr, single[1:]))}" if single[1:] else ""
-            raise DataError(reason + more, file=data or None, remedy=f"{remedy}, or fewer folds.")
+            raise DataError(reason + more, file=data or None, remedy=f"{remedy}, or, with --folds, fewer of them.")
 
 
 def hard(subjects: Sequence[Subject], name: str) -> NDArray[np.float64]:

@@ -100,11 +100,13 @@ class Trainings:
         ledger.enter(self.out, about.measure, called, self._about(one, task, config), begun)
         keep = self._keeper(one, about.run, task, config, finished)
         chance = isinstance(task, Masks) or study.protocol in protocols.TUNED or one.random
-        for number, some, others in cohorts(pool, test, study.plan):
-            fold = self._fold if number is None else number
+        parts = list(cohorts(pool, test, study.plan))
+        for _, some, others in parts:
             _check_known(task, some, others, study.data)
-            marked = froc.marked(self.dataset) if isinstance(task, Classes) else None
-            cpm = marked is not None and froc.check(marked, others)
+        marked = froc.marked(self.dataset) if isinstance(task, Classes) else None
+        cpm = marked is not None and froc.check(marked, [one for *_, others in parts for one in others])
+        for number, some, others in parts:
+            fold = self._fold if number is None else number
             asked = repeats(some, study.plan, chance=chance, fold=fold is not None)
             left = [each for each in asked if (fold, each.shots, each.draw) not in finished]
             make = partial(maker, pool=some, test=others, names=task.names, config=config)

@@ -52,20 +52,6 @@ class Folder:
         """The settings."""
         return self.path / "config.json"
 
-    @property
-    def sidecar(self) -> Path:
-        """Keyed hashes of the patients."""
-        return self.path / "patients.json"
-
-    def patients(self) -> dict[str, Any]:
-        """What the sidecar says; {} where it is gone. CheckpointError: it is broken."""
-        try:
-            return dict(json.loads(self.sidecar.read_bytes())) if self.sidecar.exists() else {}
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                "cannot be read as JSON", file=self.sidecar, remedy="Restore it from a copy."
-            ) from error
-
     def check(self, run: Run[Any], resume: bool) -> None:
         """SettingError where another run is in the way or settings changed; CheckpointError where it is not writable."""
         if self.path.exists() and not self.path.is_dir():

@@ -19,7 +19,7 @@ from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
 from vesalius.progress import say
 from vesalius.train import machine as machines
-from vesalius.train import memory, optim
+from vesalius.train import memory, optim, sidecar
 from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
 from vesalius.train.beside import Aside, Begin
@@ -111,6 +111,8 @@ class Training:
         place, tensors, state = self._where(resume)
         if self.fabric.is_global_zero:
             write_json(self.folder.path / "set_aside.json", self.sources.set_aside)
+            seen = sidecar.united(sidecar.read(self.folder.path), self.sources.patients)
+            write_json(self.folder.path / sidecar.FILE, seen)
         total, done = self.steps * self.stages, self.steps * place.stage + place.step
         self.logbook = Logbook(self.folder.path, total, done, self.run.tensorboard, not self.fabric.is_global_zero)
         try:
@@ -127,7 +129,6 @@ class Training:
         if not (resume and self.folder.last.exists()):
             if resume:
                 self._say(f"nothing is saved in {self.folder.path} yet: the run begins at its first step")
-            self._note_patients({})
             return Place(), None, {}
         place, tensors, card = self.folder.restore(self.method)
         self.aside.load_state_dict(below(tensors, "beside."))
@@ -136,14 +137,7 @@ class Training:
             self._say(f"resumed with {now} threads, not {before}: last bits may differ")
         if card.data != self.card.data:
             self._say("the data are not those that the run was saved with: it goes on with these")
-        if card.data != self.card.data or not self.folder.sidecar.exists():
-            self._note_patients(self.folder.patients())
         return place, tensors, card.state
-
-    def _note_patients(self, before: dict[str, Any]) -> None:
-        """Whom the run sees, for the search for leaks; and whom it saw before its data were changed."""
-        if self.fabric.is_global_zero:
-            write_json(self.folder.sidecar, {**self.sources.patients, **({"before": before} if before else {})})
 
     def _say(self, text: str) -> None:
         if self.fabric.is_global_zero:

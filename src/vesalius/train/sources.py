@@ -1,22 +1,22 @@
 """From the words of `data` to scans ready for crops: open, keep patients out, prepare, hold out, write down which."""
 
 import hashlib
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vesalius.data.build import Built, build
-from vesalius.data.cache import Cache, CachedScan, Entry, default_root, key_hash, outdated
+from vesalius.data.cache import Cache, CachedScan, Entry, default_root, outdated
 from vesalius.data.coarse import kept_coarser, upsampled
 from vesalius.data.datasets import Dataset, Part, facts, open_dataset
 from vesalius.data.prepare import steps_for, steps_to_json
-from vesalius.data.splits import exclude, holdout, plain
+from vesalius.data.splits import exclude, holdout
 from vesalius.data.steps import Step
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError, SettingError
 from vesalius.progress import say, shower
+from vesalius.train import sidecar
 from vesalius.train.admission import unsuited
 from vesalius.train.batches import Scans
 from vesalius.train.run import Run
@@ -90,7 +90,7 @@ def open_sources(
         train=Scans(caches, [(number, at) for _, number, at in train]),
         watch=Scans(caches, [(number, at) for _, number, at in watch]),
         facts=[_about(source) for source in sources],
-        patients=_hashed([_name(dataset) for dataset in datasets], train, watch),
+        patients=_hashed(sidecar.key(Path(run.out)), [_name(dataset) for dataset in datasets], train, watch),
         set_aside=aside,
         prepare=steps_to_json(steps),
     )
@@ -210,17 +210,14 @@ def _hold_out(who: list[Who], share: float, seed: int) -> tuple[list[Who], list[
     return [w for w in who if f"{w[1]}-{w[2]}" not in out], [w for w in who if f"{w[1]}-{w[2]}" in out]
 
 
-def _hashed(names: Sequence[str], train: list[Who], watch: list[Who]) -> dict[str, Any]:
-    """Keyed hashes of the patients of each data set, with their key: enough to ask whether a known patient is among them,
-    not who they are. names: of the data sets."""
-    salt = secrets.token_bytes(32)
+def _hashed(key: bytes, names: Sequence[str], train: list[Who], watch: list[Who]) -> dict[str, Any]:
+    """Hashes of the patients of each data set, with their key: the run's sidecar. names: of the data sets."""
 
-    def hashes(some: list[Who], number: int) -> list[str]:
-        known = {patient.split("/", 1)[1] for patient, n, _ in some if n == number}
-        return sorted({key_hash(salt, spelt) for patient in known for spelt in (patient, plain(patient))})
+    def of(some: list[Who], number: int) -> list[str]:
+        return sidecar.hashes(key, {patient.split("/", 1)[1] for patient, n, _ in some if n == number})
 
-    every = [{"dataset": name, "train": hashes(train, n), "watch": hashes(watch, n)} for n, name in enumerate(names)]
-    return {"key": salt.hex(), "sources": every}
+    every = [{"dataset": name, "train": of(train, n), "watch": of(watch, n)} for n, name in enumerate(names)]
+    return {"key": key.hex(), "sources": every}
 
 
 def _about(source: Source) -> dict[str, Any]:

@@ -75,15 +75,6 @@ class Dataset(Protocol):
         ...
 
 
-@runtime_checkable
-class ManyFiles(Protocol):
-    """A data set whose images lie in several files each, of which `path` is one."""
-
-    def footprint(self, id: str, /) -> tuple[int, int]:
-        """(bytes, mtime_ns), summed over the image's files. DataError where one is gone."""
-        ...
-
-
 class OnDisk(ABC):
     """What data sets of one file an image share. A subclass says which files there are and whose they are."""
 

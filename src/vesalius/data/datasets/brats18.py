@@ -133,7 +133,7 @@ class Dataset(Contoured):
         return [self.root / self._cases[id][name] for name in MODALITIES]
 
     def footprint(self, id: str, /) -> tuple[int, int]:
-        """Of all four."""
+        """Bytes and times of all four: a change of any is seen."""
         sizes, times = zip(*map(footprint, self._channels(id)), strict=True)
         return sum(sizes), sum(times)
 
@@ -159,4 +159,4 @@ class Dataset(Contoured):
 
     def _listed(self, path: Path) -> tuple[str, ...]:
         names = (line.split()[0].rstrip("/").rpartition("/")[2] for line in read_list(path))
-        return present(names, self.maps, path, self.partial)
+        return present(names, self.maps, path, self.partial, "is not here with a label map")
