@@ -88,6 +88,18 @@ def test_a_run_with_fewer_numbers_of_labels_is_compared_where_it_was_measured(tm
     ]
 
 
+def test_of_runs_on_different_patients_the_table_says_how_many(tmp_path: Path) -> None:
+    some = [
+        replace(row, measure="linear", name="dice", structure="heart", draw=row.seed, seed=None)
+        for run in ("all", "few")
+        for row in rows(run, 0.0)
+    ]
+    patients = sorted({row.patient for row in some})
+    assert "Patients:" not in transfer.markdown(some, tmp_path)
+    some = [row for row in some if row.run == "all" or row.patient in patients[:3]]
+    assert f"\nPatients: {len(patients)} (all); 3 (few)\n" in transfer.markdown(some, tmp_path)
+
+
 def test_other_patients_are_not_compared() -> None:
     with pytest.raises(SettingError, match="patients"):
         tables.table(rows("trained", 0.1) + rows("random", 0.0)[:-8])

@@ -1,6 +1,6 @@
 """What encoders are worth with labels, as tables: rows of `vesalius evaluate`, in docs/results.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def _group(data: str, measure: str, name: str, rows: Sequence[Row]) -> str:
     about = f"{data}, {measure}: {TITLES[name]}, {parts[0] if len(parts) == 1 else f'mean of {len(parts)}'}"
     n = RESAMPLES[name]
     text = [_table(panel, about) for panel in panels(means, n)]
-    text += [_trainable(panel) for panel in panels(means, n)]
+    text += [line for panel in panels(means, n) for line in (_trainable(panel), _patients(panel))]
     if means is not own:
         text.append(_folded("Structure by structure", [_table(panel, _called(panel)) for panel in panels(own, n)]))
     text.append(_folded("Run against run", [_verdicts(means, n)]))
@@ -68,7 +68,20 @@ def _trainable(panel: Panel) -> str:
     for run in panel.runs:
         if number := panel.trainable(run, panel.shots[-1]):
             found.setdefault(number, []).append(run)
-    return "Trainable weights: " + "; ".join(f"{n:,} ({', '.join(runs)})" for n, runs in found.items()) if found else ""
+    return f"Trainable weights: {_each(found)}" if found else ""
+
+
+def _patients(panel: Panel) -> str:
+    """How many were tested, where runs differ in that: the table's means are then of different patients."""
+    found: dict[int, list[str]] = {}
+    for run in panel.runs:
+        patients = {row.patient for own in panel.at.values() for row in own.get(run, ())}
+        found.setdefault(len(patients), []).append(run)
+    return f"Patients: {_each(found)}" if len(found) > 1 else ""
+
+
+def _each(found: Mapping[int, Sequence[str]]) -> str:
+    return "; ".join(f"{n:,} ({', '.join(runs)})" for n, runs in found.items())
 
 
 def _verdicts(means: Measured, resamples: int) -> str:
