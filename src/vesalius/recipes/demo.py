@@ -1,7 +1,8 @@
 """The main job in minutes, on the embedded default: pretrain Adam or PCRLv2 on synthetic bodies, then show what it learned.
 
 Command: make demo, or vesalius demo (--method pcrlv2; --3d: demo_3d).
-Time: 9 minutes of two CPU cores without units for bf16 (AVX2), half of them training; PCRLv2's has not been measured.
+Time: 9 minutes of two CPU cores without units for bf16 (AVX2), half of them training. With PCRLv2 (seed 0 alone, 25 minutes
+of one core of a busy machine) it does not work yet: it names landmarks worse than random weights, 0.389 against 0.450.
 What it shows: patches at the landmarks of bodies never seen, named by their nearest neighbours in other bodies (k-NN), with
 the pretrained encoder against the same network with random weights. Seeds 0-2, the scores of every body (knn_accuracy in
 results.jsonl): recipes/results/demo.jsonl. What it does not show: mean-free raw pixels name these patches better than either
