@@ -13,12 +13,12 @@ from PIL import Image
 from fakes.command import vesalius
 from vesalius import checkpoint, results
 from vesalius.chance import generator
+from vesalius.data import sidecar
 from vesalius.data.cache import key_hash
 from vesalius.data.datasets import open_dataset
 from vesalius.errors import CheckpointError, DataError
 from vesalius.evaluate.leakage import Guard, copied
 from vesalius.features.subjects import Subject
-from vesalius.train import sidecar
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PHANTOM = "phantom:?bodies=20&size=64"  # bodies 4, 9, 14 and 19 are for testing
@@ -129,20 +129,7 @@ def test_a_list_of_excluded_patients_that_grows_later_hides_nobody(tmp_path: Pat
     listed = tmp_path / "out.txt"
     listed.write_text("body0003\n")
     words = ["pretrain", "moco", PHANTOM, "--out", tmp_path / "run", "--exclude-patients", listed, "--size", 64]
-    words += [
-        "--batch",
-        4,
-        "--method.size",
-        32,
-        "--method.bank",
-        8,
-        "--method.groups",
-        1,
-        "--holdout",
-        0,
-        "--threads",
-        1,
-    ]
+    words += "--batch 4 --method.size 32 --method.bank 8 --method.groups 1 --holdout 0 --threads 1".split()
     assert vesalius(*words, "--max-steps", 1).status == 0
     listed.write_text("body0003\nbody0004\nbody0009\n")
     assert vesalius(*words, "--max-steps", 2, "--resume").status == 0

@@ -106,17 +106,16 @@ def sensitivity(marks: Marks, rates: Sequence[float] = RATES, weights: Array | N
     np.maximum.at(best, marks.lesion[~alone], marks.score[~alone])
     hit = np.isfinite(best)
     score, scan = np.concatenate([marks.score[alone], best[hit]]), np.concatenate([marks.scan[alone], marks.of[hit]])
-    false = np.concatenate([np.ones(alone.sum()), np.zeros(hit.sum())])
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(
         np.diff(score[order], append=np.nan)
     )  # of each distinct score: marks of one score come together
-    scan, false, true = scan[order], false[order], np.arange(len(score))[order] >= alone.sum()
+    scan, true = scan[order], order >= alone.sum()
     rows = np.ones((1, marks.scans)) if weights is None else weights
     found = np.full((len(rows), len(rates)), np.nan)
     for row, own in zip(found, rows, strict=True):
         if (everything := own[marks.of].sum()) > 0:
-            x, y = (np.cumsum(own[scan] * kind)[last] for kind in (false, true))
+            x, y = (np.cumsum(own[scan] * kind)[last] for kind in (~true, true))
             row[:] = _at(np.append(0, x) / own.sum(), np.append(0, y) / everything, np.asarray(rates))
     return found
 

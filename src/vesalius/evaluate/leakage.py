@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vesalius import checkpoint, zoo
+from vesalius.data import sidecar
 from vesalius.data.cache import key_hash
 from vesalius.data.datasets import Dataset, facts, names
 from vesalius.data.duplicates import near_pairs, thumbnail
@@ -26,7 +27,6 @@ from vesalius.errors import DataError
 from vesalius.features.subjects import Subject
 from vesalius.progress import say
 
-SIDECAR = "patients.json"
 OWN = re.compile(r"(encoder|stage\d+)\.safetensors")  # what a run writes beside its sidecar; an export may lie anywhere
 OPEN = frozenset({"folder", "manifest"})  # anyone's images
 KIN = (  # the same images under other names
@@ -116,9 +116,9 @@ def pretraining(run: Path, below: tuple[Path, ...] = ()) -> Iterator[Pretraining
     run: folder or file. below: folders seen on the way. DataError: a sidecar that is broken.
     """
     folder = (run if run.is_dir() else run.parent).resolve()
-    path = folder / SIDECAR
+    path = folder / sidecar.FILE
     if not (run.is_dir() or OWN.fullmatch(run.name)) or not path.is_file() or folder in below:
-        yield f"the {SIDECAR} of {run} is not there"
+        yield f"the {sidecar.FILE} of {run} is not there"
         return
     card = checkpoint.describe(zoo.encoder_file(run))
     yield _read(path, frozenset(str(source["dataset"]) for source in card.data))

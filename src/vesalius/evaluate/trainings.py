@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,8 @@ class Trainings:
         for _, some, others in parts:
             _check_known(task, some, others, study.data)
         marked = froc.marked(self.dataset) if isinstance(task, Classes) else None
-        cpm = marked is not None and froc.check(marked, [one for *_, others in parts for one in others])
+        if marked is not None and not froc.check(marked, [one for *_, others in parts for one in others]):
+            marked = None
         for number, some, others in parts:
             fold = self._fold if number is None else number
             asked = repeats(some, study.plan, chance=chance, fold=fold is not None)
@@ -117,7 +118,7 @@ class Trainings:
                     rows = list(task.rows(outcome, others, own, partial(results.save, self.out)))
                 if keep is not None:
                     keep(outcome.network, [some[i] for i in repeat.own], repeat, fold)
-                if cpm and marked is not None:
+                if marked is not None:
                     rows += froc.rows(marked, outcome, others, replace(own, structure=task.names[0]))
                 results.append(path, rows)
                 _tell(about.run, repeat, fold, rows)
@@ -140,7 +141,7 @@ class Trainings:
         options = datasets.asked(self.study.data)[1]
         return int(options["fold"]) if "fold" in options else None
 
-    @property
+    @cached_property
     def _images(self) -> str:
         """A digest of the names in both splits: lists of one name may hold others."""
         found = self.dataset.splits()

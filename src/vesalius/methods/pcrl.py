@@ -48,6 +48,7 @@ from vesalius.errors import SettingError
 from vesalius.losses.collapse import effective_rank, spread
 from vesalius.losses.info_nce import LEAST_TAU, instance_accuracy, pruned_info_nce
 from vesalius.losses.restore import squared_error
+from vesalius.methods.pcrlv2 import VOLUMES as VOLUMES
 from vesalius.methods.step import Progress, Step
 from vesalius.models import memory_bank, norm
 from vesalius.models.backbone import standardise, unstandardise
@@ -73,14 +74,6 @@ DEFAULTS: dict[str, Any] = {
     "epochs": 240,
     "batch": 64,
     "optim": {"kind": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
-}
-VOLUMES: dict[str, Any] = {
-    **DEFAULTS,
-    "backbone": "unet",
-    "in_channels": 1,
-    "spacing": (1.0, 1.0, 1.0),
-    "upsample": True,
-    "batch": 32,
 }
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach
 TURN = FlipsAndTurn()

@@ -72,14 +72,13 @@ DEFAULTS: dict[str, Any] = {
     "batch": 64,
     "optim": {"kind": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"},
 }
-VOLUMES: dict[str, Any] = {
-    **DEFAULTS,
+VOLUMES: dict[str, Any] = {  # over these
     "backbone": "unet",
     "in_channels": 1,
     "spacing": (1.0, 1.0, 1.0),
     "upsample": True,
     "batch": 32,
-    "optim": {**DEFAULTS["optim"], "lr": 1e-3},
+    "optim": {"lr": 1e-3},
 }
 FEW = 8  # images, of which the rank of features says something
 LEAST_SIDE = 8  # of a view, voxels: the blur's reach

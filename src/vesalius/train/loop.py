@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from vesalius import checkpoint
 from vesalius.checkpoint import Card
+from vesalius.data import sidecar
 from vesalius.errors import TrainingError
 from vesalius.methods import find
 from vesalius.methods.step import Progress, Step
 from vesalius.progress import say
 from vesalius.train import machine as machines
-from vesalius.train import memory, optim, sidecar
+from vesalius.train import memory, optim
 from vesalius.train import start as starts
 from vesalius.train.batches import Batches, load
 from vesalius.train.beside import Aside, Begin

@@ -120,11 +120,11 @@ class Run(Generic[C]):
 def configure(name: str, values: Mapping[str, Any]) -> Run[Any]:
     """The settings of method `name` with `values` in place of defaults. SettingError: unknown key, wrong type.
 
-    A method's own `DEFAULTS`, nested like `values`, or of images of 3 dimensions its `VOLUMES`, come before those of `Run`.
+    A method's own `DEFAULTS`, nested like `values`, come before those of `Run`, and in 3-D its `VOLUMES` before both.
     """
     module = find(name)
-    own = getattr(module, "DEFAULTS", {})
-    start = replace(Run(name, module.Config()), getattr(module, "VOLUMES", own) if values.get("ndim") == 3 else own)
+    start = replace(Run(name, module.Config()), getattr(module, "DEFAULTS", {}))
+    start = replace(start, getattr(module, "VOLUMES", {}) if values.get("ndim") == 3 else {})
     return replace(start, {key: value for key, value in values.items() if key != "name"})
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vesalius.data import sidecar
 from vesalius.data.build import Built, build
 from vesalius.data.cache import Cache, CachedScan, Entry, default_root, outdated
 from vesalius.data.coarse import kept_coarser, upsampled
@@ -16,7 +17,6 @@ from vesalius.data.steps import Step
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError, SettingError
 from vesalius.progress import say, shower
-from vesalius.train import sidecar
 from vesalius.train.admission import unsuited
 from vesalius.train.batches import Scans
 from vesalius.train.run import Run

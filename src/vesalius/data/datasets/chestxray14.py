@@ -9,8 +9,8 @@ times 0 or 1) are not part of the download: give them as `train_list` and `val_l
 
 PCRLv2 has another train list (78,468 images): its first `ratio` is for pretraining, and the rest for fine-tuning; its list
 for the test is the one it validates with (11,219). 17,920 of the 25,596 official test images are in its train list, so its
-encoders have seen Adam's test: the two never mix. It is a list of images: patients are in pretrain and in train, but not in
-the test. Lists without `ratio` that hold an official test image are refused, as
+encoders have seen Adam's test: the two never mix. It is a list of images: patients are in pretrain and in
+train; one in train and test is an error of `evaluate`. Lists without `ratio` that hold an official test image are refused, as
 they are where test_list.txt, which would tell, is not here; with `ratio` the notes count them. Pretraining takes
 `ratio` with `only=pretrain` alone. `evaluate` finds patients of the test in the pretraining.
 """

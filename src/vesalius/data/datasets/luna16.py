@@ -155,8 +155,8 @@ class Dataset(OnDisk):
 
     def _share(self, subset: int) -> float:
         """Of negatives, for each positive; 0: all."""
-        tested = subset in self.held_out and self.test_negatives is not None
-        return self.test_negatives or 0.0 if tested else self.negatives
+        given = self.test_negatives if subset in self.held_out else None
+        return self.negatives if given is None else given
 
     def content(self, id: str, /) -> str:
         """Of the scan's bytes, and of the place in it."""
