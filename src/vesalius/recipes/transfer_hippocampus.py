@@ -1,4 +1,5 @@
-"""Anterior and posterior hippocampus, five folds: vox2vec's and PCRLv2's pyramids probed and fine-tuned, and from scratch.
+"""Anterior and posterior hippocampus, five folds: vox2vec's and PCRLv2's pyramids probed and fine-tuned, and from scratch,
+with all labels and with 10, 20 and 50 % of them.
 
 Command: vesalius run hippocampus_small, then vesalius run transfer_hippocampus. Hours: see recipes/results.
 Data: Medical Segmentation Decathlon, task 4: 260 patients, each tested on once, by encoders that were pretrained on the other
@@ -21,6 +22,7 @@ PATCH: dict[str, Any] = {"patch": (24, 24, 24)}
 LINEAR: dict[str, Any] = {**transfer_headneck.LINEAR, **PATCH, "steps": 600}
 NONLINEAR: dict[str, Any] = {**transfer_headneck.NONLINEAR, **PATCH, "steps": 600}
 TUNED: dict[str, Any] = {**transfer_headneck.TUNED, **PATCH, "steps": 400}
+SHARES = Plan(shares=transfer_headneck.SHARES[:-1], draws=1)  # of each fold; with all labels: linear, finetune
 BLANK = {"vox2vec": ("random", "scratch"), "pcrlv2": ("random U-Net", "scratch U-Net")}
 
 
@@ -38,6 +40,9 @@ def studies(data: str, encoders: str) -> transfer.Studies:
         found[f"linear_{fold}"] = random, linear
         found[f"nonlinear_{fold}"] = random, replace(linear, protocol="nonlinear", settings=NONLINEAR)
         found[f"finetune_{fold}"] = scratch, replace(linear, protocol="finetune", settings=TUNED)
+        for name in ("linear", "finetune"):
+            beside, study = found[f"{name}_{fold}"]
+            found[f"{name}_shares_{fold}"] = beside, replace(study, plan=SHARES)
     return found
 
 
@@ -55,7 +60,7 @@ def main(
         data: folder that holds mr_hippocampus
         encoders: folder of hippocampus_small's runs
         out: folder of the rows
-        only: one of linear, nonlinear, finetune, with the fold, such as linear_0
+        only: one of linear, nonlinear, finetune, linear_shares, finetune_shares, with the fold, such as linear_0
         runs: encoders of that study alone, such as to measure two side by side, into two folders; random weights go
             beside a run
         record: root of a checkout: write the rows into it, and measure nothing
