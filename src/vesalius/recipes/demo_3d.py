@@ -81,7 +81,7 @@ def main(
     unseen: int = UNSEEN,
     epochs: int = 0,
 ) -> None:
-    """Pretrain on synthetic volumes and measure what was learned.
+    """Pretrain on synthetic volumes and measure what was learned, or go on with it.
 
     Args:
         out: folder of the run
@@ -99,7 +99,8 @@ def main(
     begun = time.monotonic()
     data = f"phantom:?ndim=3&voxel={VOXEL}&bodies={bodies}"
     settings = {**METHODS[method], "seed": seed, **({"epochs": epochs} if epochs else {})}
-    encoder = vesalius.pretrain(method, data, out=folder, **settings)
+    resume = (folder / "config.json").exists()
+    encoder = vesalius.pretrain(method, data, out=folder, resume=resume, **settings)
     print(f"\npretrained in {(time.monotonic() - begun) / 60:.1f} minutes: {encoder}")
     print(measure(encoder, seed, folder, unseen))
     from vesalius.report.command import write
