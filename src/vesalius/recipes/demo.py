@@ -1,12 +1,13 @@
 """The main job in minutes, on the embedded default: pretrain Adam or PCRLv2 on synthetic bodies, then show what it learned.
 
 Command: make demo, or vesalius demo (--method pcrlv2; --3d: demo_3d).
-Time: 9 minutes of two CPU cores without units for bf16 (AVX2), half of them training. With PCRLv2 (seed 0 alone, 25 minutes
-of one core of a busy machine) it does not work yet: it names landmarks worse than random weights, 0.389 against 0.450.
+Time: 9 minutes of two CPU cores without units for bf16 (AVX2), half of them training; with PCRLv2 8 of one busy core.
 What it shows: patches at the landmarks of bodies never seen, named by their nearest neighbours in other bodies (k-NN), with
 the pretrained encoder against the same network with random weights. Seeds 0-2, the scores of every body (knn_accuracy in
-results.jsonl): recipes/results/demo.jsonl. What it does not show: mean-free raw pixels name these patches better than either
-encoder, since bodies of one program look more alike than patients do; and it says nothing about patients.
+results.jsonl): recipes/results/demo.jsonl and, of PCRLv2, demo_pcrlv2.jsonl. PCRLv2's network is its plain U-Net, whose
+random weights name fewer landmarks than those of a ResNet-18: the two demos do not say which method is better.
+What it does not show: mean-free raw pixels name these patches better than any of them, since bodies of one program look more
+alike than patients do; and it says nothing about patients.
 """
 
 import shutil
@@ -51,7 +52,7 @@ ADAM: dict[str, Any] = {
 }
 PCRLV2: dict[str, Any] = {
     **SHARED,
-    "backbone": "unet16x4",  # a ResNet-18 named landmarks worse after training than before, whatever was tried
+    "backbone": "unet16x4",  # trained, a ResNet-18 names landmarks worse than with random weights: docs/findings.md
     "batch": 32,
     "epochs": 24,
     "method": {
