@@ -5,6 +5,7 @@ import re
 import pytest
 
 from vesalius import results
+from vesalius.errors import SettingError
 from vesalius.recipes import demo
 
 
@@ -27,3 +28,5 @@ def test_its_sentence_is_of_landmark_patches_alone_and_said_again_by_a_run_that_
         assert float(mean) == pytest.approx(sum(row.value for row in own) / 3, abs=6e-4)
     demo.main(str(tmp_path / "run"), "pcrlv2", bodies=2, epochs=1)  # goes on: nothing is left to do but to say it
     assert sentence.search(capsys.readouterr().out).groups() == said.groups()
+    with pytest.raises(SettingError, match="was run with seed 0, not 1"):
+        demo.main(str(tmp_path / "run"), "pcrlv2", seed=1, bodies=2, epochs=1)

@@ -3,8 +3,9 @@
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vesalius.errors import SettingError
 from vesalius.settings import unknown
@@ -40,3 +41,10 @@ def picked(known: Mapping[str, Run], runs: Sequence[str]) -> dict[str, Run]:
     if missing := set(runs) - set(known):
         raise SettingError(f"setting runs has {', '.join(sorted(missing))}", remedy=f"There are {', '.join(known)}.")
     return {name: run for name, run in known.items() if not runs or name in runs}
+
+
+def pretrained(method: str, /, *data: str, out: Path, **settings: Any) -> Path:
+    """The encoder of a run in folder `out`: begun, or gone on with where `out` holds one. Errors: those of vesalius.pretrain."""
+    import vesalius  # torch loads with what it calls
+
+    return vesalius.pretrain(method, *data, out=out, resume=(out / "config.json").exists(), **settings)

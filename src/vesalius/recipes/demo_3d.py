@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from vesalius.recipes import pretrained
 from vesalius.recipes.demo import cleared, enough
 
 BODIES, UNSEEN = 48, 24
@@ -92,15 +93,12 @@ def main(
         unseen: how many others to measure on
         epochs: how often each is seen; default: a few minutes
     """
-    import vesalius
-
     enough(bodies, METHODS[method]["batch"])
     folder = cleared(out, overwrite)
     begun = time.monotonic()
     data = f"phantom:?ndim=3&voxel={VOXEL}&bodies={bodies}"
     settings = {**METHODS[method], "seed": seed, **({"epochs": epochs} if epochs else {})}
-    resume = (folder / "config.json").exists()
-    encoder = vesalius.pretrain(method, data, out=folder, resume=resume, **settings)
+    encoder = pretrained(method, data, out=folder, **settings)
     print(f"\npretrained in {(time.monotonic() - begun) / 60:.1f} minutes: {encoder}")
     print(measure(encoder, seed, folder, unseen))
     from vesalius.report.command import write

@@ -7,7 +7,7 @@ from typing import Any
 
 from vesalius import checkpoint, zoo
 from vesalius.errors import SettingError
-from vesalius.recipes import chosen, recorded
+from vesalius.recipes import chosen, pretrained, recorded
 from vesalius.recipes.tables import curves
 
 Variants = Mapping[str, tuple[str, Mapping[str, Any]]]  # name of a run -> method, its own settings
@@ -25,12 +25,9 @@ def pretrain(
 
     only: one of them, or "" for all. SettingError: there is none of that name.
     """
-    import vesalius
-
     for name in chosen(variants, only):
-        (kind, own), folder = variants[name], out / name
-        resume = (folder / "config.json").exists()
-        print(vesalius.pretrain(kind, *sources, out=folder, resume=resume, **settings, method={**method, **own}))
+        kind, own = variants[name]
+        print(pretrained(kind, *sources, out=out / name, **settings, method={**method, **own}))
 
 
 def write_down(
