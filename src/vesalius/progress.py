@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 
@@ -11,6 +12,12 @@ console = Console(stderr=True)
 def say(text: str) -> None:
     """One plain line."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_notes(spec: str, dataset: Any) -> None:
+    """What a data set says of its files and tables: what is absent, unknown or left out."""
+    for note in getattr(dataset, "notes", ()):
+        say(f"{spec}: {note}")
 
 
 def shower(what: str) -> Callable[[int, int], None]:

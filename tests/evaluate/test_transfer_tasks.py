@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fakes import brats18, chestxray14, luna16
+from fakes import brats18, chestxray14, chexpert, lits, luna16
 from vesalius import checkpoint, results, zoo
 from vesalius.checkpoint import Card
 from vesalius.data.datasets import open_dataset
@@ -99,7 +100,24 @@ def test_the_same_scans_under_other_names_are_said(
     assert f"{asked} and {seen} share images under other names" in capsys.readouterr().err
 
 
-# Nodules
+# Findings, nodules
+
+
+def test_findings_are_classified_but_for_one_that_is_uncertain_in_all_of_training(tmp_path: Path, capsys: Any) -> None:
+    root = chexpert.write(tmp_path / "root")
+    torch.manual_seed(0)
+    backbone = zoo.build("unet4x2", 2, 1)
+    card = Card(zoo.description("unet4x2", backbone), prepare=steps_to_json(steps_for(2)))
+    checkpoint.write(tmp_path / "one.safetensors", backbone.state_dict(), card)
+    settings = {"size": 16, "steps": 1, "batch": 2}
+    study = Study(f"chexpert:{root}", "finetune", test="valid", plan=Plan(draws=1), settings=settings)
+    with pytest.raises(DataError, match="class 'Lung Lesion' has one value"):
+        evaluate([tmp_path / "one.safetensors"], tmp_path / "out", study)
+    study = replace(study, classes=("No Finding", "Cardiomegaly", "Lung Opacity"))
+    rows = results.read(evaluate([tmp_path / "one.safetensors"], tmp_path / "out", study))
+    assert {row.structure for row in rows if row.name == "auc"} == {"No Finding", "Lung Opacity"}
+    assert {row.shots for row in rows} == {2}  # patients
+    assert "'Cardiomegaly' has one value among the 2 labelled patients" in capsys.readouterr().err
 
 
 def test_nodules_are_classified_with_auc_and_cpm(tmp_path: Path) -> None:
@@ -163,6 +181,17 @@ def test_an_image_that_is_the_same_in_all_channels_gives_the_features_of_the_gre
     for fewer in (1, 3):
         with pytest.raises(SettingError, match=f"have {fewer} channels and the encoder takes 4"):
             zoo.widened(wide, fewer)
+
+
+def test_liver_and_its_tumours_are_segmented_in_folds(tmp_path: Path) -> None:
+    root = lits.write(tmp_path / "root")
+    run = encoder(tmp_path / "one.safetensors", steps_for(3))
+    settings = {"steps": 1, "batch": 2, "patch": (8, 8, 8), "head": "unet"}
+    study = Study(f"lits:{root}", "finetune", plan=Plan(folds=2, draws=1), settings=settings)
+    rows = results.read(evaluate([run], tmp_path / "out", study))
+    dice = [row for row in rows if row.name == "dice"]
+    assert {row.structure for row in dice} == {"liver", "tumour"}
+    assert len({row.patient for row in dice}) == lits.LABELLED
 
 
 def test_four_modalities_are_segmented_by_an_encoder_of_one_channel(tmp_path: Path) -> None:

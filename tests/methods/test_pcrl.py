@@ -142,7 +142,8 @@ def slow_nce(q: Tensor, k: Tensor, bank: Tensor, tau: float) -> Tensor:
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_loss_equals_the_one_written_out(ndim: int) -> None:
-    made = method(ndim).double().eval()
+    made = method(ndim).double().eval()  # norms give the same again
+    made.training = True
     v = {name: view.double() if view.is_floating_point() else view for name, view in views(ndim).items()}
     u = generator(0, 0, 3, 2**31).random(3)
     alpha, beta, lam = np.maximum(u, 1 - u).tolist()
@@ -171,12 +172,22 @@ def test_the_loss_equals_the_one_written_out(ndim: int) -> None:
 
 
 def test_shares_are_of_the_student_mostly_and_count_from_seed_and_step_alone() -> None:
-    drawn = np.array([pcrl.shares(STEP._replace(step=step)) for step in range(500)])
+    drawn = np.array([pcrl.shares((0, 0, step)) for step in range(500)])
     assert drawn.min() >= 0.5
     assert np.all(np.abs(drawn.mean(0) - 0.75) < 0.03)
     assert np.all(np.abs(np.corrcoef(drawn.T) - np.eye(3)) < 0.15)
-    assert pcrl.shares(STEP) == pcrl.shares(STEP._replace(steps=99, epoch=5))
-    assert pcrl.shares(STEP) != pcrl.shares(STEP._replace(seed=1))
+    assert pcrl.shares((0, 0, 3)) != pcrl.shares((1, 0, 3))
+
+
+def test_the_loss_of_held_out_images_depends_on_no_draw_but_that_of_training_does() -> None:
+    made, batch = method(), views()
+
+    def losses() -> list[float]:
+        return [float(made(batch, STEP._replace(step=step)).loss.detach()) for step in range(3)]
+
+    assert len(set(losses())) == 3
+    made.eval()
+    assert len(set(losses())) == 1
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -20,10 +20,13 @@ from vesalius import checkpoint, zoo
 from vesalius.chance import generator
 from vesalius.errors import DataError, SettingError
 from vesalius.losses.cosine import distance
+from vesalius.losses.restore import beta
 from vesalius.methods import pcrlv2
 from vesalius.methods.step import Progress
 from vesalius.train.batches import collate
-from vesalius.train.run import configure
+from vesalius.train.loop import train
+from vesalius.train.optim import build, rate
+from vesalius.train.run import Optim, configure
 from vesalius.views.patches import GREY
 
 SMALL = pcrlv2.Config(
@@ -298,12 +301,47 @@ def test_of_volumes_they_are_those_in_3d_and_what_is_given_counts_more(words: tu
         ({"sizes": ()}, "method.sizes"),
         ({"patch": (64, 64, 4)}, "method.patch"),
         ({"least_iou": 1.0}, "method.least_iou"),
+        ({"axis_blur": (0.0, 2.1)}, "method.axis_blur"),
     ],
     ids=str,
 )
 def test_what_cannot_be_meant_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError, match=words.replace(".", r"\.")):
         method(**settings)
+
+
+def test_a_step_after_the_last_epoch_moves_statistics_alone() -> None:
+    """The reference code has one, in which rate and beta are 0."""
+    optim = Optim(**pcrlv2.DEFAULTS["optim"])
+    assert beta(1.0) == 0
+    assert rate(optim, 240 * 7, 7, 240) == 0
+    made = method()
+    optimizer = build(made.parameters(), optim)
+    for group in optimizer.param_groups:
+        group["lr"] = rate(optim, 240 * 7, 7, 240)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    made(views(), STEP).loss.backward()
+    optimizer.step()
+    moved = {name for name, value in made.state_dict().items() if not value.equal(before[name])}
+    assert moved
+    assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in moved)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_run_that_is_to_stop_early_is_until_then_the_whole_one(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "data": ("phantom:?bodies=8&size=32",), "size": 32, "holdout": 0.0, "batch": 4, "epochs": 3, "log_steps": 1,
+        "threads": 1, "workers": 0, "device": "cpu", "backbone": "unet4x2",
+        "method": {"size": 16, "small_size": 8, "small": 1, "groups": 1},
+    }  # fmt: skip
+    logs = []
+    for most in (0, 3):
+        out = tmp_path / str(most)
+        train(configure("pcrlv2", {**settings, "max_steps": most, "out": str(out)}))
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        logs.append([(row["loss"], row["restoration"], row["lr"]) for row in rows])
+    assert len(logs[0]) == 6
+    assert logs[0][:3] == logs[1]
 
 
 def test_images_that_cannot_be_used_are_refused_and_short_ones_are_said() -> None:

@@ -19,9 +19,15 @@ SHARED: dict[str, Any] = {
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
     "pcrlv2": {"backbone": "unet4x3", "method": {"size": 16, "small_size": 8, "small": 1, "groups": 1}},
+    "pcrlv2 in 3-D": {
+        "data": ("phantom:?ndim=3&voxel=12&bodies=12",), "ndim": 3, "in_channels": 1, "spacing": (), "upsample": False,
+        "backbone": "unet4x3",
+        "method": {"patch": (16, 16, 8), "small_patch": (8, 8, 8), "small": 1, "groups": 1, "margin": (0, 0, 0),
+                   "sizes": ((16, 16, 8), (12, 12, 12)), "small_sizes": ((8, 8, 8),)},
+    },
     "pcrl": {"backbone": "unet4x3", "method": {"size": 16, "bank": 4, "groups": 1}},
     "moco": {"backbone": "resnet18", "method": {"size": 16, "bank": 4, "groups": 1, "windows": (0,)}},
-}
+}  # fmt: skip
 
 
 class Stopper:
@@ -44,9 +50,9 @@ class Stopper:
         assert not state
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_resumed_it_is_the_run_that_was_never_stopped(method: str, tmp_path: Path) -> None:
-    settings = {**SHARED, **METHODS[method]}
+@pytest.mark.parametrize("case", METHODS)
+def test_resumed_it_is_the_run_that_was_never_stopped(case: str, tmp_path: Path) -> None:
+    method, settings = case.split()[0], {**SHARED, **METHODS[case]}
     train(configure(method, {**settings, "out": str(tmp_path / "whole")}))
     with pytest.raises(ValueError, match="stopped"):
         train(configure(method, {**settings, "out": str(tmp_path / "torn")}), beside=Stopper)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fakes import brats18
 from fakes.command import vesalius
 from fakes.volumes import ct, save
 from vesalius.data.cache import folder_of
@@ -69,3 +70,22 @@ def test_a_cache_of_an_earlier_version_is_named_and_made_again(volumes: Path, ca
     folder_of(root, steps_for(3)).rename(old)  # its arrays are whole, and of another format
     assert "2 prepared, 0 were there" in prepare_only(str(volumes), 3, 512, str(root))
     assert f"{old}: of an earlier version" in capsys.readouterr().err
+
+
+def test_what_the_data_set_leaves_out_is_said(tmp_path: Path, capsys: Any) -> None:
+    root = brats18.write(tmp_path / "root")
+    next(root.glob("HGG/*/*_flair.nii.gz")).unlink()
+    spec, cache = f"brats18:{root}", str(tmp_path / "cache")
+    settings = {
+        "data": (spec,),
+        "ndim": 3,
+        "in_channels": 4,
+        "holdout": 0.0,
+        "cache": cache,
+        "spacing": (),
+        "upsample": False,
+    }
+    assert len(open_sources(configure("pcrlv2", settings)).train) == brats18.IMAGES - 1
+    prepare_only(spec, 3, 16, cache)
+    said = capsys.readouterr().err
+    assert said.count(f"{spec}: 1 patients are left out, who lack a modality") == 2

@@ -23,7 +23,7 @@ from vesalius.data.splits import official
 from vesalius.errors import DataError, SettingError
 from vesalius.features.command import read_points
 from vesalius.features.subjects import Reader
-from vesalius.progress import say, shower
+from vesalius.progress import say, say_notes, shower
 from vesalius.results import Row
 from vesalius.zoo import Runs
 
@@ -123,6 +123,7 @@ def measure(
         config["composed"] = 0
     everyone = list(contestants(runs, size, device_named(device), vectors, **config))
     dataset = open_dataset(data)
+    say_notes(data, dataset)
     ids, known = _ids(dataset, split, limit), _ids(dataset, annotated, 0) if annotated else ()
     if overlap := set(ids) & set(known):
         raise SettingError(

@@ -18,6 +18,7 @@ from vesalius.evaluate.study import Study
 from vesalius.evaluate.tasks import Masks
 from vesalius.evaluate.trainings import Trainings, contestants
 from vesalius.features.subjects import Reader
+from vesalius.progress import say_notes
 from vesalius.results import Row
 from vesalius.zoo import Runs
 
@@ -127,6 +128,7 @@ def evaluate(runs: Runs, out: Path, study: Study, compute: Compute | None = None
     """
     checkpoint.check_writable(out)
     some, dataset = list(contestants(runs, study.protocol)), open_dataset(study.data)
+    say_notes(study.data, dataset)
     if froc.marked(dataset) is not None:
         some = [one.uncropped() for one in some]
     read = _reader(dataset, study)

@@ -20,7 +20,7 @@ from vesalius.data.steps import Step
 from vesalius.errors import DataError, SettingError
 from vesalius.features.files import embed
 from vesalius.features.writers import WRITERS
-from vesalius.progress import say, shower
+from vesalius.progress import say, say_notes, shower
 
 Point = NDArray[np.float64]
 Points = Mapping[str, Mapping[str, Point]]
@@ -72,6 +72,7 @@ def embed_command(
         raise SettingError(f"setting window is {window}", remedy=f"Give {ndim} sides, in voxels.")
     stored = read_points(Path(points), ndim) if points else None
     dataset, steps = open_dataset(data), loaded.steps
+    say_notes(data, dataset)
     if stored is not None and not stored.keys() & set(dataset.ids):
         remedy = f"Column image must hold ids, such as {dataset.ids[0]}."
         raise DataError("no image of the data has points in it", file=points, remedy=remedy)

@@ -61,7 +61,7 @@ from vesalius.settings import ascending, least, within
 from vesalius.space.box import Box
 from vesalius.views import nested
 from vesalius.views.augment import Augmentation, apply_all, draw_all
-from vesalius.views.distort import AxisBlur
+from vesalius.views.distort import AxisBlur, widest
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
 from vesalius.views.patches import GREY, CutOut, LocalShuffle, Paint
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation
@@ -122,6 +122,7 @@ class Config:
         within(self, 0, 1, *shares, where="method.")
         within(self, 0, 0.9, "least_iou", where="method.")  # near 1 there are hardly any
         within(self, 0.1, 10, "zoom", where="method.")
+        within(self, 0, widest(self.patch), "axis_blur", where="method.")
         ascending(self, "scale", "tissue", "zoom", "blur", "axis_blur", where="method.")
         if self.patch[0] != self.patch[1]:
             remedy = "The first two sides must be equal: views are turned by quarters in their plane."
@@ -196,8 +197,9 @@ class Method(nn.Module):
     def forward(self, views: Mapping[str, Tensor], progress: Progress) -> Step:
         """The paper's steps in the paper's order; nothing moves here."""
         x1, x2, y1, y2, t1, t2, a1, a2 = (views[name + i] for name in "xyta" for i in "12")
-        now = progress.seed, progress.stage, progress.step
-        alpha, other_alpha, lam = shares(progress)
+        # The loss of held-out images must not depend on the step's draws: it chooses the encoder.
+        now = progress.seed, progress.stage, progress.step if self.training else 0
+        alpha, other_alpha, lam = shares(now)
         e, q = self.f(x1)
         e_slow, k = self.slowly(x2, (*now, KEYS))
         errors = self.restored(self.gate(e, a1), self.gate(e_slow, a2), t1, t2, alpha)
@@ -263,9 +265,9 @@ def pictures(method: Method, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"image": views["y1"], "distorted": views["x1"], "turned": t1, "restored": restored}
 
 
-def shares(progress: Progress) -> tuple[float, float, float]:
+def shares(now: tuple[int, int, int]) -> tuple[float, float, float]:
     """alpha, alpha' and lam of a step, 1/2..1, drawn from (seed, stage, step) and so the same on every process."""
-    u = generator(progress.seed, progress.stage, progress.step, SHARES).random(3).tolist()
+    u = generator(*now, SHARES).random(3).tolist()
     alpha, other_alpha, lam = (max(each, 1 - each) for each in u)
     return alpha, other_alpha, lam
 

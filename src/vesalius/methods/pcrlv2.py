@@ -59,7 +59,7 @@ from vesalius.models.scales import Scales
 from vesalius.settings import ascending, least, within
 from vesalius.views import nested
 from vesalius.views.augment import Augmentation, apply_all, draw_all
-from vesalius.views.distort import AxisBlur, Gamma
+from vesalius.views.distort import AxisBlur, Gamma, widest
 from vesalius.views.hounsfield import Noise
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
 from vesalius.views.patches import GREY, CutOut, SwapPatches
@@ -137,6 +137,7 @@ class Config:
         within(self, 0, 1, "scale", "small_scale", "tissue", "flip", "grayscale", "cutout", where="method.")
         within(self, 0, 0.9, "least_iou", where="method.")  # near 1 there are hardly any
         within(self, 0.1, 10, "zoom", where="method.")
+        within(self, 0, widest(self.patch, self.small_patch), "axis_blur", where="method.")
         within(self, 1e-3, 1e3, "pixels", where="method.")
         pairs = ("scale", "small_scale", "tissue", "zoom", "blur", "axis_blur", "noise")
         ascending(self, *pairs, where="method.")
@@ -328,5 +329,6 @@ def alarms(log: Mapping[str, float], config: Config) -> list[str]:
         found.append(f"collapse: {state}; lower optim.lr or warm up; is the data all alike?")
     if "own" in log and log["comparison"] < CLOSE and log["own"] - log["other"] < APART:
         state = f"views of one image are as alike (cosine {log['own']:.2f}) as those of others ({log['other']:.2f})"
-        found.append(f"alike: {state}; enlarge batch or method.pixels, lower method.noise; are crops mostly air?")
+        remedy = "enlarge batch or method.pixels" if config.restore else "enlarge batch, or restore (method.restore)"
+        found.append(f"alike: {state}; {remedy}; are the distortions too strong, are crops mostly air?")
     return found + nested.shorter(log)

@@ -14,8 +14,10 @@ class Step(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where the run stands: stage from 0, step from 0 within the stage. logging: this step's log will be written, so
-    numbers that cost time are worth making. A tuple, because Fabric takes no frozen dataclass under mixed precision."""
+    """Where the run stands: stage from 0, step from 0 within the stage, of the `steps` of its epochs, wherever it is to stop.
+
+    logging: this step's log will be written, so numbers that cost time are worth making. A tuple, because Fabric takes no
+    frozen dataclass under mixed precision."""
 
     stage: int
     step: int

@@ -44,7 +44,7 @@ def picked(known: Mapping[str, Run], runs: Sequence[str]) -> dict[str, Run]:
 
 
 def pretrained(method: str, /, *data: str, out: Path, **settings: Any) -> Path:
-    """The encoder of a run in folder `out`: begun, or gone on with where `out` holds one. Errors: those of vesalius.pretrain."""
+    """The encoder of a run in folder `out`: begun, or gone on with where there is one. Errors: those of vesalius.pretrain."""
     import vesalius  # torch loads with what it calls
 
     return vesalius.pretrain(method, *data, out=out, resume=(out / "config.json").exists(), **settings)

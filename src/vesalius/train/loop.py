@@ -99,8 +99,8 @@ class Training:
         self.batch = int(run.batch)  # "auto" is settled by now
         self.micro = self.batch // run.accumulate
         self.steps_per_epoch = len(sources.train) // self.micro // run.accumulate
-        whole = self.steps_per_epoch * run.epochs
-        self.steps = min(whole, run.max_steps) if run.max_steps else whole
+        self.whole = self.steps_per_epoch * run.epochs
+        self.steps = min(self.whole, run.max_steps) if run.max_steps else self.whole
         layout = torch.channels_last if run.ndim == 2 else torch.channels_last_3d
         self.method = method
         self.method.to(memory_format=layout)  # type: ignore[call-overload]
@@ -288,4 +288,4 @@ class Training:
 
     def _progress(self, stage: int, step: int, logging: bool) -> Progress:
         epoch = step // self.steps_per_epoch
-        return Progress(stage, step, self.steps, epoch, self.run.epochs, self.run.seed, logging)
+        return Progress(stage, step, self.whole, epoch, self.run.epochs, self.run.seed, logging)

@@ -16,7 +16,7 @@ from vesalius.data.splits import exclude, holdout
 from vesalius.data.steps import Step
 from vesalius.data.tables import read_list
 from vesalius.errors import DataError, SettingError
-from vesalius.progress import say, shower
+from vesalius.progress import say, say_notes, shower
 from vesalius.train.admission import unsuited
 from vesalius.train.batches import Scans
 from vesalius.train.run import Run
@@ -69,6 +69,7 @@ def open_sources(
     datasets = [open_dataset(spec) for spec in run.data]
     chosen = _chosen(run, datasets)
     for spec, dataset, ids in zip(run.data, datasets, chosen, strict=True):
+        say_notes(spec, dataset)
         _refuse_others(spec, dataset, ids)
     enough(len(_hold_out(_who(datasets, chosen), run.holdout, run.seed)[0]))
     _say_outdated(root, steps)
@@ -115,6 +116,7 @@ def prepare_only(
     if ndim not in (2, 3) or size < 1:
         raise SettingError(f"ndim {ndim}, size {size}", remedy="ndim is 2 or 3, and size at least 1.")
     dataset = open_dataset(spec)
+    say_notes(spec, dataset)
     steps, root = steps_for(ndim, size, spacing or None, grey, body, upsample), _root(cache)
     _say_outdated(root, steps)
     built = build(dataset, dataset.ids, steps, root, progress=shower(f"preparing {spec}"))

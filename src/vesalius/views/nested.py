@@ -92,8 +92,8 @@ class SubCrops:
     def large(self, rng: np.random.Generator, shape: Sides) -> tuple[Box, Box]:
         """Sizes and places drawn evenly and apart, until the intersection is over `least_iou` of the union.
 
-        The law of one try after the other, many tries at once. After 25,600 in vain (none are, in practice) the second
-        is the first.
+        The law of one try after the other, many tries at once. After 25,600 in vain, as happens with few sizes
+        and a least_iou near its limit, the second is the first.
         """
         sides = np.minimum([size[: len(shape)] for size in self.sizes], shape)  # (sizes, ndim)
         free = shape - sides
