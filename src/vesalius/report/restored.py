@@ -1,4 +1,4 @@
-"""What methods that restore made of images that were held out: the image, distorted, and as each scale restores it."""
+"""What methods that restore made of images, held out where some were: the image, distorted, and as each scale restores it."""
 
 import io
 from collections.abc import Sequence
