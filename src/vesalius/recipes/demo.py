@@ -1,7 +1,7 @@
 """The main job in minutes, on the embedded default: pretrain Adam or PCRLv2 on synthetic bodies, then show what it learned.
 
 Command: make demo, or vesalius demo (--method pcrlv2; --3d: demo_3d).
-Time: 9 minutes of two CPU cores without units for bf16 (AVX2), half of them training; with PCRLv2 8 of one busy core.
+Time: 9 minutes of two CPU cores (AVX2, no units for bf16), half of them training; with PCRLv2 8 to 14 of one busy core.
 What it shows: patches at the landmarks of bodies never seen, named by their nearest neighbours in other bodies (k-NN), with
 the pretrained encoder against the same network with random weights. Seeds 0-2, the scores of every body (knn_accuracy in
 results.jsonl): recipes/results/demo.jsonl and, of PCRLv2, demo_pcrlv2.jsonl. PCRLv2's network is its plain U-Net, whose
