@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 
 SHARED = "--holdout 0 --threads 1 --workers 0 --log-steps 1 --precision fp64 --optim.lr 0.001 --device cpu".split()
 ADAM = "--backbone resnet18 --size 96 --batch 16 --epochs 3 --max-steps 3 --method.size 64 --method.bank 32 --method.levels 2"
-PCRLV2 = "--backbone unet4x3 --size 64 --batch 8 --epochs 1 --method.size 32 --method.small-size 8 --method.small 1"
-PCRLV2_3D = (
+PCRLV2 = (
     "--ndim 3 --backbone unet4x2 --batch 4 --max-steps 3 --epochs 2 --method.patch 16 16 8 --method.small-patch 8 8 8"
     " --method.small 1 --method.sizes 16 16 8 12 12 12 --method.small-sizes 8 8 8 --method.margin 0 0 0"
 )
@@ -27,8 +26,7 @@ BODIES = "phantom:?bodies=8&voxel=12&ndim=3"
 CASES = {
     "adam, 1 group": ("adam", "phantom:?bodies=24&size=96", f"{ADAM} --method.groups 1"),
     "adam, 2 groups": ("adam", "phantom:?bodies=24&size=96", f"{ADAM} --method.groups 2"),
-    "pcrlv2": ("pcrlv2", "phantom:?bodies=24&size=64", f"{PCRLV2} --method.groups 2"),  # heads of undrawn scales idle
-    "pcrlv2 in 3-D, 1 group": ("pcrlv2", BODIES, f"{PCRLV2_3D} --method.groups 1"),
+    "pcrlv2": ("pcrlv2", BODIES, f"{PCRLV2} --method.groups 1"),  # heads of undrawn scales idle
     "pcrl": ("pcrl", "phantom:?bodies=24&size=64", f"{PCRL} --method.groups 2"),  # partners are of other processes
     "vox2vec, 1 group": ("vox2vec", BODIES, f"{VOX2VEC} --checkpointing"),  # statistics in the backward pass too
     "vox2vec, 2 groups": ("vox2vec", BODIES, f"{VOX2VEC} --method.groups 2"),
