@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 SHARED = "--holdout 0 --threads 1 --workers 0 --log-steps 1 --precision fp64 --optim.lr 0.001 --device cpu".split()
 ADAM = "--backbone resnet18 --size 96 --batch 16 --epochs 3 --max-steps 3 --method.size 64 --method.bank 32 --method.levels 2"
 PCRLV2 = (
-    "--ndim 3 --backbone unet4x2 --batch 4 --max-steps 3 --epochs 2 --method.patch 16 16 8 --method.small-patch 8 8 8"
+    "--ndim 3 --backbone unet4x3 --batch 4 --max-steps 3 --epochs 2 --method.patch 16 16 8 --method.small-patch 8 8 8"
     " --method.small 1 --method.sizes 16 16 8 12 12 12 --method.small-sizes 8 8 8 --method.margin 0 0 0"
 )
 PCRL = "--backbone unet4x3 --size 64 --batch 8 --epochs 1 --method.size 32 --method.bank 16"
