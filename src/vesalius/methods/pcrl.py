@@ -61,7 +61,8 @@ from vesalius.settings import ascending, least, within
 from vesalius.space.box import Box
 from vesalius.views import nested
 from vesalius.views.augment import Augmentation, apply_all, draw_all
-from vesalius.views.distort import AxisBlur, widest
+from vesalius.views.distort import AxisBlur
+from vesalius.views.hounsfield import widest
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
 from vesalius.views.patches import GREY, CutOut, LocalShuffle, Paint
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation

@@ -59,8 +59,8 @@ from vesalius.models.scales import Scales
 from vesalius.settings import ascending, least, within
 from vesalius.views import nested
 from vesalius.views.augment import Augmentation, apply_all, draw_all
-from vesalius.views.distort import AxisBlur, Gamma, widest
-from vesalius.views.hounsfield import Noise
+from vesalius.views.distort import AxisBlur, Gamma
+from vesalius.views.hounsfield import Noise, widest
 from vesalius.views.intensity import ColorJitter, GaussianBlur, RandomGrayscale, ToUnit
 from vesalius.views.patches import GREY, CutOut, SwapPatches
 from vesalius.views.spatial import Affine, HorizontalFlip, Rotation

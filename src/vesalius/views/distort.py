@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vesalius.views.augment import Augmentation, each, per_sample
-from vesalius.views.hounsfield import REACH, matrix
+from vesalius.views.hounsfield import matrix
 from vesalius.views.intensity import LUMINANCE, uniform
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of red, green and blue
@@ -45,11 +45,6 @@ class AxisBlur(Augmentation):
         for weights in reversed(terms):
             x = weights[:, None] @ x.reshape(*shape[:2], -1, weights.shape[1]).mT
         return x.view(shape)
-
-
-def widest(*views: tuple[int, ...]) -> float:
-    """The greatest deviation of an AxisBlur, in voxels, of views of these sides: its reach is mirrored once, not twice."""
-    return min(map(min, views)) / REACH
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,11 @@ def smooth(x: Tensor, sigma: Tensor, most: float) -> Tensor:
     return x
 
 
+def widest(*views: tuple[int, ...]) -> float:
+    """The greatest deviation in voxels, that `matrix` has for views of these sides: a reach is mirrored once, not twice."""
+    return min(map(min, views)) / REACH
+
+
 def matrix(sigma: Tensor, n: int) -> Tensor:
     """(B,) -> (B, n, n): row i weighs the n voxels of a line into voxel i. Beyond an edge, voxel -1 - j is voxel j."""
     distance = _distances(2 * n, sigma.device)
