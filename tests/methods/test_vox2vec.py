@@ -176,6 +176,13 @@ def test_defaults_of_the_run_are_the_papers_unless_told_otherwise() -> None:
     assert (optim.kind, optim.lr, optim.weight_decay, optim.schedule, optim.clip) == ("adamw", 1e-3, 0, "constant", 1)
 
 
+@pytest.mark.parametrize("name", ["blur", "sharpen_blur"])
+def test_a_blur_wider_than_a_slice_of_the_patch_is_refused(name: str) -> None:
+    replace(SMALL, patch=(16, 12, 8), **{name: (1.0, 3.0)})
+    with pytest.raises(SettingError, match=rf"method\.{name}"):
+        replace(SMALL, patch=(16, 12, 8), **{name: (1.0, 3.1)})
+
+
 def test_what_cannot_be_used_is_refused_and_padding_is_said(phantom: list[MemoryScan]) -> None:
     config = vox2vec.Config()
     vox2vec.check_scan((40, 50, 8), config)

@@ -54,7 +54,7 @@ from vesalius.models import norm, ranks
 from vesalius.models.voxels import Projector, at_voxels
 from vesalius.settings import ascending, least, within
 from vesalius.views.augment import Augmentation, apply_all, draw_all
-from vesalius.views.hounsfield import BlurOrSharpen, InHounsfield, Noise, Window
+from vesalius.views.hounsfield import BlurOrSharpen, InHounsfield, Noise, Window, widest
 from vesalius.views.overlap import overlapping_pair
 
 # Of the run: P, n = 10, 100K batches, Adam without decay at a constant rate; C, the clipped norm, and the body at voxels of
@@ -101,6 +101,7 @@ class Config:
         least(self, 0, "blur", "sharpen", "noise", where="method.")
         least(self, 0.1, "sharpen_blur", where="method.")
         within(self, 0, 1, "least_filled", where="method.")
+        within(self, 0, widest(self.patch[:2]), "blur", "sharpen_blur", where="method.")  # across slices there is none
         ascending(self, "blur", "sharpen_blur", "sharpen", "noise", "low", "high", where="method.")
         if self.low[1] >= self.high[0]:
             raise SettingError("settings method.low and method.high overlap", remedy="Windows go from low to high HU.")
